@@ -1,0 +1,53 @@
+"""What the rest of the project knows about a body: names, groups and the compiled model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A humanoid, its MuJoCo model and the names by which everything refers to its parts.
+
+    All lists hold NAMES; ids are looked up once with :meth:`body_ids`.  ``joints`` and the model's
+    actuators are in the same order, which is the order of ``qpos[7:]``.
+    """
+
+    name: str  # "synth", or the stem of the user's file
+    actuation: str  # "pd" (ctrl = joint angle in rad), "torque" or "strong" (ctrl in [-1, 1] x gear)
+    model: mujoco.MjModel  # compiled, with ground, contact pairs and contact sensors
+    xml: str  # the MJCF that ``model`` was compiled from
+    joints: tuple[str, ...]  # actuated hinges, in qpos order
+    bones: Mapping[str, str]  # HumanBodyBones name -> body name, e.g. "LeftFoot" -> "LeftFoot"
+    chains: Mapping[str, tuple[str, ...]]  # kinematic chain -> joint names, partitions ``joints``
+    groups: Mapping[str, tuple[str, ...]]  # curriculum group (trunk, legs, arms, head, fine) -> joints
+    key_bodies: tuple[str, ...]  # end effectors: head, hands, feet
+    feet: tuple[str, ...]  # bodies that are meant to carry the body (feet and toes)
+    fall_bodies: tuple[str, ...]  # bodies whose ground contact means a fall (head, torso, thighs, upper arms)
+    ground_geom: str  # name of the ground plane geom
+    standing_qpos: np.ndarray  # (nq,) upright on the ground
+    action_scale: np.ndarray  # (nu,) rad (pd) or ctrl (torque) per unit of action
+
+    @property
+    def standing_height(self) -> float:
+        """Root height in metres when standing."""
+        return float(self.standing_qpos[2])
+
+    def body_ids(self, names: tuple[str, ...]) -> np.ndarray:
+        """MuJoCo body ids of ``names``, (len(names),)."""
+        return np.array([self.model.body(name).id for name in names])
+
+    @property
+    def body_names(self) -> tuple[str, ...]:
+        """All body names in id order; row 0 is the world."""
+        return tuple(self.model.body(i).name for i in range(self.model.nbody))
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with the body's MJCF."""
+        return hashlib.sha256(self.xml.encode()).hexdigest()[:12]

@@ -1,0 +1,105 @@
+"""What every other module shares: states, transitions and the protocols between the layers.
+
+Shapes are written for ONE world; the training program adds leading axes with ``jax.vmap`` or
+``jax.lax.scan``.  Units are SI (metres, seconds, radians, kilograms, newtons); quaternions are
+``w x y z``; the world is z-up and the bodies face +x.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+import jax
+from flax import struct
+
+PyTree = Any
+
+
+@struct.dataclass
+class Kinematics:
+    """A pose with its velocities and everything that forward kinematics derives from them.
+
+    Reference frames, reset tables and physics states all hold these six fields, so that a reset is
+    a gather and never a call of the engine.
+    """
+
+    qpos: jax.Array  # (nq,) free joint (x y z, w x y z) and then the hinge angles
+    qvel: jax.Array  # (nv,) free joint (world-frame linear, body-frame angular) and then the hinge rates
+    xpos: jax.Array  # (nbody, 3) body frame origins in the world, row 0 is the world body
+    xquat: jax.Array  # (nbody, 4) body orientations in the world
+    linvel: jax.Array  # (nbody, 3) velocity of the body frame origin, world axes
+    angvel: jax.Array  # (nbody, 3) angular velocity, world axes
+
+
+@struct.dataclass
+class PhysicsState:
+    """One world between two control steps.
+
+    Time index: ``kinematics`` describes the world *after* the step; the force fields
+    (``actuator_force``, ``ground_*``) belong to the last substep of it.
+    """
+
+    kinematics: Kinematics
+    warmstart: jax.Array  # (nv,) solver warm start; zero after a reset
+    xfrc_applied: jax.Array  # (nbody, 6) external force and torque (pushes), world axes
+    actuator_force: jax.Array  # (nu,) N m
+    ground_contact: jax.Array  # (nbody,) number of contact points with the ground
+    ground_load: jax.Array  # (nbody,) sum of contact-force magnitudes, friction included, N
+    ground_force: jax.Array  # (nbody, 3) sum of normal forces of the ground ON the body, world axes, N
+    bad: jax.Array  # () bool, the world has become non-finite or unstable: its episode must end
+    overflow: jax.Array  # () int32, contacts or constraints that the engine had no room for
+    engine: PyTree = None  # what one engine needs beyond this (Warp's Data); None elsewhere
+
+
+@struct.dataclass
+class EnvState:
+    """One environment after ``reset`` or ``step``."""
+
+    physics: PhysicsState
+    obs: jax.Array  # (obs_dim,)
+    reward: jax.Array  # () reward of the step that led here
+    terminated: jax.Array  # () bool, the task has ended here: no bootstrap
+    truncated: jax.Array  # () bool, only the clock has ended the episode: bootstrap from this obs
+    task: PyTree  # what the task keeps between steps (clip, time, previous action, ...)
+    metrics: dict[str, jax.Array]  # () each, logged as means
+    key: jax.Array  # random key of this world
+
+
+@struct.dataclass
+class Transition:
+    """One step of one environment, as the agents see it."""
+
+    obs: jax.Array  # (obs_dim,) s_t
+    action: jax.Array  # (action_dim,) a_t
+    reward: jax.Array  # () r_{t+1}
+    next_obs: jax.Array  # (obs_dim,) s_{t+1}, before any reset
+    terminated: jax.Array  # () bool
+    truncated: jax.Array  # () bool
+    extras: dict[str, jax.Array]  # what the policy knew (log-probability, ...)
+
+
+EnvContext = TypeVar("EnvContext")
+
+
+class Env(Protocol[EnvContext]):
+    """The contract between agents and environments.  Agents never see more than this.
+
+    ``ctx`` is what all worlds share and what changes between epochs (sampler weights, joint mask,
+    push strength, curriculum stage): unbatched, traced, checkpointed.
+    """
+
+    obs_dim: int
+    action_dim: int
+    control_dt: float
+
+    def init_context(self) -> EnvContext: ...
+
+    def reset(self, ctx: EnvContext, key: jax.Array) -> EnvState: ...
+
+    def step(self, ctx: EnvContext, state: EnvState, action: jax.Array) -> EnvState: ...
+
+    def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState: ...
+
+    def episode_stats(self, state: EnvState) -> PyTree: ...
+
+    def update_context(self, ctx: EnvContext, stats: PyTree) -> EnvContext: ...
