@@ -1,0 +1,1 @@
+"""Humanoids: a table of bones turned into MJCF, or a user's own MJCF behind the same interface."""

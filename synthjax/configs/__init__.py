@@ -1,0 +1,1 @@
+"""Presets: frozen instances of the training configuration, one file an experiment."""

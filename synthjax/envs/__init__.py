@@ -1,0 +1,1 @@
+"""Environments: observation, reward, termination and reset, one world at a time."""

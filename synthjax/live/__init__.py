@@ -1,0 +1,1 @@
+"""Viewer, dashboard and inference beside a running training."""

@@ -1,0 +1,1 @@
+"""One seam to three engines: native MuJoCo, MJX-JAX and MJX-Warp."""

@@ -1,0 +1,1 @@
+"""Reward terms as pure functions of arrays."""
