@@ -1,1 +1,6 @@
-"""Humanoids: a table of bones turned into MJCF, or a user's own MJCF behind the same interface."""
+"""Bodies: the Synth and any user's humanoid, in one form."""
+
+from synthjax.bodies.factory import make_body
+from synthjax.bodies.spec import Body
+
+__all__ = ["Body", "make_body"]
