@@ -1,0 +1,262 @@
+"""Imitation of motion clips (DeepMimic, Peng et al. 2018) as a pure environment of one world.
+
+The policy's action is an offset from the reference pose; the reward at t+1 compares the body at t+1
+with the reference at t+1; an episode ends when the body is too far from the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from synthjax.bodies import Body
+from synthjax.envs import imitation_observation as observation
+from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.envs.reset_table import StartNoise, build_reset_table
+from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.motion.clip import Clip
+from synthjax.motion.library import MotionLibrary
+from synthjax.physics.base import Physics
+from synthjax.rewards import TrackingInputs, total, tracking_reward
+from synthjax.types import EnvState, Kinematics, PhysicsState
+
+
+@dataclasses.dataclass(frozen=True)
+class ImitationConfig:
+    """The task, apart from the body, the motions and the physics."""
+
+    reward: str = "precise"  # name in synthjax.rewards
+    reward_scale: float = 1.0  # multiplies the reward
+    action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means (pd bodies)
+    action_scale: float = 0.4  # rad of target per unit of action (pd); share of the motor (torque)
+    lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
+    max_episode_seconds: float = 10.0  # time limit; its value is bootstrapped
+    termination_distance: float = 0.3  # m, largest world-frame distance of any body from its reference
+    terminate_on_fall: bool = True  # end at a ground contact that the reference does not have
+    start_noise: StartNoise = dataclasses.field(default_factory=StartNoise)  # on every start
+    starts_per_bin: int = 64  # stored start states of each time bin
+    bin_seconds: float = 0.1  # length of a time bin of the sampler
+    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)  # where episodes start
+
+
+@struct.dataclass
+class ImitationContext:
+    """What all worlds share and epochs change."""
+
+    sampler: SamplerState
+
+
+@struct.dataclass
+class ImitationTask:
+    """What one world remembers."""
+
+    clip: jax.Array  # () int32
+    time: jax.Array  # () s since the clip's first frame; grows past its duration when it loops
+    age: jax.Array  # () int32, control steps since the start
+    previous_action: jax.Array  # (nu,)
+    variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
+
+
+class ImitationEnv:
+    """``synthjax.types.Env`` for imitation; see the module's docstring."""
+
+    def __init__(
+        self, body: Body, physics: Physics, clips: list[Clip], config: ImitationConfig, seed: int = 0
+    ):
+        self.body, self.physics, self.config = body, physics, config
+        self.clips = tuple(clips)
+        self.library = MotionLibrary.from_clips(clips)
+        self.resets = build_reset_table(
+            body, clips, bin_seconds=config.bin_seconds, per_bin=config.starts_per_bin,
+            noise=config.start_noise, seed=seed,
+        )  # fmt: skip
+        self.reward = tracking_reward(config.reward)
+        self.control_dt = physics.control_dt
+        self.max_steps = round(config.max_episode_seconds / self.control_dt)
+        self.action_dim = body.model.nu
+        self.bodies = np.arange(1, body.model.nbody)
+        self.root = 1
+        self.key_bodies = body.body_ids(body.key_bodies)
+        self.fall_bodies = body.body_ids(body.fall_bodies)
+        self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
+        self.action_scale = jnp.asarray(body.action_scale * config.action_scale, jnp.float32)
+        self._lookback = lookback_matrix(
+            self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
+            config.sampler.lookback_seconds,
+        )  # fmt: skip
+        self.layout = ObservationLayout.of(jax.eval_shape(self._parts_of_first_start))
+        self.obs_dim = self.layout.dim
+
+    # ------------------------------------------------------------------ the Env protocol
+
+    def init_context(self) -> ImitationContext:
+        """Uniform starts."""
+        return ImitationContext(sampler=init_sampler(self.resets.num_bins))
+
+    def reset(self, ctx: ImitationContext, key: jax.Array) -> EnvState:
+        """A start from the table: a bin by its probability, one of its states uniformly."""
+        key, bin_key, state_key = jax.random.split(key, 3)
+        chosen = jax.random.categorical(bin_key, jnp.log(ctx.sampler.probabilities))
+        member = jax.random.randint(state_key, (), 0, self.resets.per_bin)
+        return self.reset_at(chosen * self.resets.per_bin + member, key)
+
+    def reset_at(self, index: jax.Array, key: jax.Array) -> EnvState:
+        """The start state ``index`` () of the table."""
+        task = ImitationTask(
+            clip=self.resets.clip[index],
+            time=self.resets.time[index],
+            age=jnp.zeros((), jnp.int32),
+            previous_action=jnp.zeros(self.action_dim),
+            variant={},
+        )
+        physics = self.physics.restore(self.resets.gather(index))
+        return EnvState(
+            physics=physics,
+            obs=flatten(self.observe(physics, task)),
+            reward=jnp.zeros(()),
+            terminated=jnp.zeros((), bool),
+            truncated=jnp.zeros((), bool),
+            task=task,
+            metrics={name: jnp.zeros(()) for name in self._metric_names()},
+            key=key,
+        )
+
+    def step(self, ctx: ImitationContext, state: EnvState, action: jax.Array) -> EnvState:
+        """One control step.  The reference that is tracked and rewarded is that of t+1."""
+        task = state.task
+        time = task.time + self.control_dt
+        reference = self.library.sample(task.clip, time)
+        physics = self.physics.step(task.variant, state.physics, self.control(action, reference))
+        new_task = task.replace(time=time, age=task.age + 1, previous_action=action)
+
+        undesired = self.undesired_contacts(physics, task.clip, time)
+        terms = self.reward(
+            TrackingInputs(
+                body=physics.kinematics, reference=reference, action=action,
+                previous_action=task.previous_action, joint_range=self.joint_range,
+                undesired_contacts=undesired, root=self.root,
+                key_bodies=tuple(self.key_bodies.tolist()), bodies=tuple(self.bodies.tolist()),
+            )
+        )  # fmt: skip
+        distance = self.body_distances(physics.kinematics, reference)
+        terminated = (jnp.max(distance) > self.config.termination_distance) | physics.bad
+        if self.config.terminate_on_fall:
+            terminated |= undesired > 0
+        out_of_time = (new_task.age >= self.max_steps) | self._clip_is_over(task.clip, time)
+        reward = jnp.where(terminated, 0.0, self.config.reward_scale * total(terms))
+        metrics = {
+            "body_error_mm": 1000.0 * jnp.mean(distance),
+            "reward": reward,
+            "failed": terminated.astype(jnp.float32),
+            "completed": (out_of_time & ~terminated).astype(jnp.float32),
+            "bad_world": physics.bad.astype(jnp.float32),
+            "overflow": physics.overflow.astype(jnp.float32),
+            **{f"reward_{name}": term for name, term in terms.items()},
+        }
+        return state.replace(
+            physics=physics,
+            obs=flatten(self.observe(physics, new_task)),
+            reward=reward,
+            terminated=terminated,
+            truncated=out_of_time & ~terminated,
+            task=new_task,
+            metrics=metrics,
+        )
+
+    def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
+        """``on_true`` where ``done`` (), else ``on_false``."""
+        physics = self.physics.select(done, on_true.physics, on_false.physics)
+        rest = jax.tree.map(
+            lambda a, b: jnp.where(done, a, b), on_true.replace(physics=None), on_false.replace(physics=None)
+        )
+        return rest.replace(physics=physics)
+
+    def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
+        """Failures and visits per bin, summed over the leading axis of ``state``."""
+        task = state.task
+        clip_time = jnp.mod(task.time, self.library.duration[task.clip])
+        bins = self.resets.bin_of(task.clip, clip_time)
+        zeros = jnp.zeros(self.resets.num_bins)
+        return {
+            "failures": zeros.at[bins].add(state.terminated.astype(jnp.float32)),
+            "visits": zeros.at[bins].add(1.0),
+        }
+
+    def update_context(self, ctx: ImitationContext, stats: dict[str, jax.Array]) -> ImitationContext:
+        """Moves the start probabilities towards the bins that fail."""
+        sampler = update_sampler(
+            self.config.sampler, ctx.sampler, stats["failures"], stats["visits"], self._lookback
+        )
+        return ctx.replace(sampler=sampler)
+
+    # ------------------------------------------------------------------ its parts
+
+    def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
+        """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
+        if self.body.actuation != "pd":
+            return self.action_scale * jnp.clip(action, -1.0, 1.0)
+        if self.config.action_mode == "reference":
+            return reference.qpos[7:] + self.action_scale * action
+        return jnp.asarray(self.body.standing_qpos[7:], jnp.float32) + self.action_scale * action
+
+    def observe(self, physics: PhysicsState, task: ImitationTask) -> dict[str, jax.Array]:
+        """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""
+        body = physics.kinematics
+        duration = self.library.duration[task.clip]
+        parts = observation.body_parts(body, self.root, jnp.asarray(self.bodies))
+        parts |= {"previous_action": task.previous_action}
+        parts |= observation.phase_parts(task.time, duration)
+        for steps in self.config.lookahead:
+            target = self.library.sample(task.clip, task.time + steps * self.control_dt)
+            parts |= observation.target_parts(
+                body, target, self.root, jnp.asarray(self.key_bodies), f"target{steps}"
+            )
+        return parts
+
+    def body_distances(self, body: Kinematics, reference: Kinematics) -> jax.Array:
+        """World-frame distance of each body from its reference, m.  -> (nbody - 1,)."""
+        return jnp.linalg.norm(body.xpos[1:] - reference.xpos[1:], axis=-1)
+
+    def undesired_contacts(self, physics: PhysicsState, clip: jax.Array, time: jax.Array) -> jax.Array:
+        """Number of fall bodies on the ground that the reference keeps off it.  -> ()."""
+        allowed = self.library.sample_contacts(clip, time)[self.fall_bodies]
+        touching = physics.ground_contact[self.fall_bodies] > 0
+        return jnp.sum(touching & ~allowed).astype(jnp.float32)
+
+    def _clip_is_over(self, clip: jax.Array, time: jax.Array) -> jax.Array:
+        return ~self.library.loop[clip] & (time >= self.library.duration[clip])
+
+    def _metric_names(self) -> list[str]:
+        """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
+        sample = jax.eval_shape(self._terms_of_first_start)
+        names = ["body_error_mm", "reward", "failed", "completed", "bad_world", "overflow"]
+        return names + [f"reward_{name}" for name in sample]
+
+    def _first_start(self) -> tuple[PhysicsState, ImitationTask]:
+        task = ImitationTask(
+            clip=self.resets.clip[0],
+            time=self.resets.time[0],
+            age=jnp.zeros((), jnp.int32),
+            previous_action=jnp.zeros(self.action_dim),
+            variant={},
+        )
+        return self.physics.restore(self.resets.gather(jnp.asarray(0))), task
+
+    def _parts_of_first_start(self) -> dict[str, jax.Array]:
+        return self.observe(*self._first_start())
+
+    def _terms_of_first_start(self) -> dict[str, jax.Array]:
+        physics, task = self._first_start()
+        zero = jnp.zeros(self.action_dim)
+        return self.reward(
+            TrackingInputs(
+                body=physics.kinematics, reference=physics.kinematics, action=zero, previous_action=zero,
+                joint_range=self.joint_range, undesired_contacts=jnp.zeros(()), root=self.root,
+                key_bodies=tuple(self.key_bodies.tolist()), bodies=tuple(self.bodies.tolist()),
+            )
+        )  # fmt: skip

@@ -1,0 +1,26 @@
+"""Auto-reset: the one wrapper between an environment and a training program."""
+
+from __future__ import annotations
+
+from typing import Generic
+
+import jax
+
+from synthjax.types import Env, EnvContext, EnvState
+
+
+class AutoReset(Generic[EnvContext]):
+    """Steps an environment and starts it anew where its episode has ended."""
+
+    def __init__(self, env: Env[EnvContext]):
+        self.env = env
+
+    def step(self, ctx: EnvContext, state: EnvState, action: jax.Array) -> tuple[EnvState, EnvState]:
+        """(state to go on from, state that the step led to).
+
+        The second holds the true final observation, from which a time limit is bootstrapped.
+        """
+        key, reset_key = jax.random.split(state.key)
+        stepped = self.env.step(ctx, state.replace(key=key), action)
+        done = stepped.terminated | stepped.truncated
+        return self.env.select(done, self.env.reset(ctx, reset_key), stepped), stepped
