@@ -1,0 +1,206 @@
+"""What the user sees while a run trains: a live panel, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+
+class Phase(StrEnum):
+    """What the program is doing."""
+
+    COMPILING = "compiling"
+    TRAINING = "collecting and updating"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    RENDERING = "rendering the video"
+
+
+# Metric -> its label and how it is written; metrics that are not listed are not shown.
+SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "reward": ("reward per step", lambda value: f"{value:.3f}"),
+    "completion": ("episode completion", lambda value: f"{value:.0%}"),
+    "body_error": ("body error", lambda value: f"{1000 * value:.0f} mm"),
+}
+
+
+class TrainingDisplay:
+    """Shows phase, progress, speed, time left and the main metrics of one run; a context manager.
+
+    On a terminal a panel is redrawn in place.  Elsewhere (a pipe, a log file) every change of phase
+    and, at most once in ``interval`` seconds, the progress is printed as one line.
+
+    Args:
+        title: name of the run.
+        total_steps: environment steps at which the run ends, all worlds together.
+        start_steps: environment steps already taken by the run that is resumed.
+        console: where to draw.
+        interval: seconds between two plain lines.
+        clock: seconds that only ever increase.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total_steps: int,
+        start_steps: int = 0,
+        *,
+        console: Console | None = None,
+        interval: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._title = title
+        self._total = total_steps
+        self._start_steps = self._steps = start_steps
+        self._console = console or Console()
+        self._interval = interval
+        self._clock = clock
+        self._start = clock()
+        self._phase = Phase.COMPILING
+        self._phase_start = self._start
+        self._phase_seconds = dict.fromkeys(Phase, 0.0)
+        self._last_line = -interval
+        self._metrics: dict[str, float] = {}
+        self._spinner = Spinner("dots")
+        self._live = (
+            Live(get_renderable=self.render, console=self._console, refresh_per_second=8)
+            if self._console.is_terminal
+            else None
+        )
+
+    def phase(self, phase: Phase) -> None:
+        """Says what the program is doing from now on."""
+        now = self._clock()
+        self._phase_seconds[self._phase] += now - self._phase_start
+        changed = phase != self._phase
+        self._phase, self._phase_start = phase, now
+        if self._live is None and changed and phase != Phase.TRAINING:
+            self._print_phase()
+
+    def update(self, env_steps: int, metrics: Mapping[str, float]) -> None:
+        """Takes the environment steps of the run so far and the newest metrics, by the names in ``SHOWN``."""
+        self._steps = env_steps
+        self._metrics.update({name: float(metrics[name]) for name in SHOWN if name in metrics})
+        now = self._clock()
+        if self._live is None and now - self._last_line >= self._interval:
+            self._last_line = now
+            self._console.print(Text(self._line()), soft_wrap=True)
+
+    def message(self, text: str) -> None:
+        """Prints one line that stays."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent compiling so far."""
+        return self._seconds_in(Phase.COMPILING)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second of training time; compiling, evaluating and saving do not count."""
+        seconds = self._seconds_in(Phase.TRAINING)
+        return (self._steps - self._start_steps) / seconds if seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the pace so far, evaluations and saves included; None before the first step."""
+        done = self._steps - self._start_steps
+        if done <= 0:
+            return None
+        elapsed = self._clock() - self._start - self.compile_seconds
+        return elapsed * max(self._total - self._steps, 0) / done
+
+    def render(self) -> RenderableType:
+        """The panel as it stands now."""
+        elapsed = self._clock() - self._start
+        head = Table.grid(expand=True)
+        head.add_column()
+        head.add_column(justify="right")
+        self._spinner.update(text=Text(f" {self._phase.value}", style="bold cyan"))
+        head.add_row(self._spinner, f"{_clock_text(elapsed)} elapsed, {self._left_text()}")
+        bar = Table.grid(expand=True, padding=(0, 1))
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right")
+        steps_text = f"{_count_text(self._steps)} of {_count_text(self._total)} steps"
+        bar.add_row(ProgressBar(total=self._total, completed=self._steps), steps_text)
+        return Panel(
+            Group(head, bar, self._figures()), title=self._title, title_align="left", border_style="dim"
+        )
+
+    def _figures(self) -> Table:
+        grid = Table.grid(expand=True, padding=(0, 1))
+        cells = [("steps per second", _rate_text(self.steps_per_second)), *self._shown()]
+        cells.append(("compiled in", f"{self.compile_seconds:.0f} s"))
+        for _ in cells:
+            grid.add_column(ratio=1)
+        grid.add_row(*(Text(value, style="bold") for _, value in cells))
+        grid.add_row(*(Text(label, style="dim") for label, _ in cells))
+        return grid
+
+    def _print_phase(self) -> None:
+        self._console.print(Text(f"{_clock_text(self._clock() - self._start)}  {self._phase.value}"))
+
+    def _line(self) -> str:
+        share = self._steps / self._total if self._total else 1.0
+        figures = [f"{label} {value}" for label, value in self._shown()]
+        parts = [
+            f"{_clock_text(self._clock() - self._start)}  {share:4.0%}",
+            f"{_count_text(self._steps)} steps",
+            f"{_rate_text(self.steps_per_second)} steps/s",
+            *figures,
+            self._left_text(),
+        ]
+        return "  ".join(parts)
+
+    def _shown(self) -> list[tuple[str, str]]:
+        return [(SHOWN[n][0], SHOWN[n][1](self._metrics[n])) for n in SHOWN if n in self._metrics]
+
+    def _left_text(self) -> str:
+        left = self.seconds_left
+        return "time left: not known yet" if left is None else f"{_clock_text(left)} left"
+
+    def _seconds_in(self, phase: Phase) -> float:
+        running = self._clock() - self._phase_start if phase == self._phase else 0.0
+        return self._phase_seconds[phase] + running
+
+    def __enter__(self) -> TrainingDisplay:
+        if self._live is not None:
+            self._live.start()
+        else:
+            self._print_phase()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _clock_text(seconds: float) -> str:
+    """``seconds`` as m:ss or h:mm:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _count_text(count: float) -> str:
+    """Three significant digits with k, M or G: 1.23 M."""
+    for scale, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= scale:
+            return f"{count / scale:.3g}{unit}"
+    return f"{count:.0f}"
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:,.0f}" if rate else "-"

@@ -1,0 +1,98 @@
+"""The display: its figures worked out by hand, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from synthjax.training.display import Phase, TrainingDisplay
+
+
+class Clock:
+    """Seconds that move only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make(clock: Clock, *, terminal: bool = False, **options: int) -> tuple[TrainingDisplay, io.StringIO]:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=110, color_system=None)
+    return TrainingDisplay("run", 1000, console=console, clock=clock, **options), out
+
+
+def test_speed_leaves_out_compiling_and_evaluating() -> None:
+    clock = Clock()
+    display, _ = make(clock)
+    clock.now += 20  # compiling
+    display.phase(Phase.TRAINING)
+    clock.now += 4
+    display.update(200, {})
+    display.phase(Phase.EVALUATING)
+    clock.now += 6
+    assert display.compile_seconds == pytest.approx(20)
+    assert display.steps_per_second == pytest.approx(200 / 4)
+    # 200 steps took 10 s, evaluation included, so the other 800 take 40 s.
+    assert display.seconds_left == pytest.approx(40)
+
+
+def test_resumed_run_counts_only_its_own_steps() -> None:
+    clock = Clock()
+    display, _ = make(clock, start_steps=500)
+    display.phase(Phase.TRAINING)
+    assert display.seconds_left is None
+    clock.now += 10
+    display.update(600, {})
+    assert display.steps_per_second == pytest.approx(10)
+    assert display.seconds_left == pytest.approx(40)
+
+
+def test_pipe_gets_one_line_per_interval_and_per_phase() -> None:
+    clock = Clock()
+    display, out = make(clock, interval=10)
+    with display:
+        display.phase(Phase.TRAINING)
+        for step in range(1, 26):
+            clock.now += 1
+            display.update(40 * step, {"reward": 0.5, "completion": 0.25, "body_error": 0.061, "loss": 3.0})
+        display.phase(Phase.SAVING)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "0:00  compiling"
+    assert [line.split()[0] for line in lines[1:-1]] == ["0:01", "0:11", "0:21"]
+    assert lines[2].split("  ") == [
+        "0:11",
+        " 44%",
+        "440 steps",
+        "40 steps/s",
+        "reward per step 0.500",
+        "episode completion 25%",
+        "body error 61 mm",
+        "0:14 left",
+    ]
+    assert lines[-1] == "0:25  saving"
+
+
+def test_panel_shows_what_the_user_asks_about() -> None:
+    clock = Clock()
+    display, out = make(clock, terminal=True)
+    display.phase(Phase.TRAINING)
+    clock.now += 5
+    display.update(250, {"reward": 0.5, "completion": 0.25, "body_error": 0.061})
+    Console(file=out, width=110, color_system=None).print(display.render())
+    shown = out.getvalue()
+    for part in ("collecting and updating", "250 of 1 k steps", "0.500", "25%", "61 mm", "0:15 left", "50"):
+        assert part in shown
+
+
+def test_live_display_ends_with_the_block() -> None:
+    clock = Clock()
+    display, out = make(clock, terminal=True)
+    with pytest.raises(KeyboardInterrupt), display:
+        display.message("a line that stays")
+        raise KeyboardInterrupt
+    assert "a line that stays" in out.getvalue()
