@@ -1,1 +1,6 @@
-"""One seam to three engines: native MuJoCo, MJX-JAX and MJX-Warp."""
+"""The seam to the physics engines: native MuJoCo, MJX-JAX and MJX-Warp."""
+
+from synthjax.physics.base import ModelVariant, Physics
+from synthjax.physics.factory import ENGINES, make_physics
+
+__all__ = ["ENGINES", "ModelVariant", "Physics", "make_physics"]

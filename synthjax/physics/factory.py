@@ -1,0 +1,48 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+import jax
+
+from synthjax.bodies.spec import Body
+from synthjax.errors import UserError, unknown
+from synthjax.physics.base import Physics
+
+ENGINES = ("native", "mjx", "warp")
+
+
+def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Physics:
+    """The engine called ``engine`` for ``body``, with steps of ``sim_dt`` seconds.
+
+    ``auto`` takes native MuJoCo on a CPU, MJX-Warp on an NVIDIA GPU and MJX-JAX on any other device.
+
+    Raises:
+      UserError: unknown engine, or a body with actuators that have a state of their own.
+    """
+    if engine == "auto":
+        engine = _fastest_here()
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ("auto", *ENGINES))
+    if body.model.na:
+        raise UserError(
+            f"The body '{body.name}' has actuators with activation states (muscles, filters), "
+            "which the physics state does not carry: use stateless motor or position actuators."
+        )
+    if engine == "native":
+        from synthjax.physics.native import NativePhysics
+
+        return NativePhysics(body, sim_dt, n_substeps)
+    if engine == "mjx":
+        from synthjax.physics.mjx_jax import MjxPhysics
+
+        return MjxPhysics(body, sim_dt, n_substeps)
+    from synthjax.physics.mjx_warp import WarpPhysics
+
+    return WarpPhysics(body, sim_dt, n_substeps)
+
+
+def _fastest_here() -> str:
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return "native"
+    return "warp" if device.platform == "gpu" and "NVIDIA" in device.device_kind.upper() else "mjx"
