@@ -92,7 +92,12 @@ def test_panel_shows_what_the_user_asks_about() -> None:
 def test_live_display_ends_with_the_block() -> None:
     clock = Clock()
     display, out = make(clock, terminal=True)
-    with pytest.raises(KeyboardInterrupt), display:
-        display.message("a line that stays")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with display:
+            display.message("a line that stays")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert "a line that stays" in out.getvalue()

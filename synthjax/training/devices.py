@@ -36,8 +36,8 @@ def enable_compilation_cache() -> Path | None:
 
     A cache that the user has set with ``JAX_COMPILATION_CACHE_DIR`` stays as it is.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if chosen := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return Path(chosen)
     folder = user_cache_dir() / "compiled"
     try:
         folder.mkdir(parents=True, exist_ok=True)
