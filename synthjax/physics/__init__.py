@@ -1,6 +1,6 @@
 """The seam to the physics engines: native MuJoCo, MJX-JAX and MJX-Warp."""
 
 from synthjax.physics.base import ModelVariant, Physics
-from synthjax.physics.factory import ENGINES, make_physics
+from synthjax.physics.factory import ENGINES, auto_engine, make_physics
 
-__all__ = ["ENGINES", "ModelVariant", "Physics", "make_physics"]
+__all__ = ["ENGINES", "ModelVariant", "Physics", "auto_engine", "make_physics"]

@@ -20,7 +20,7 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
       UserError: unknown engine, or a body with actuators that have a state of their own.
     """
     if engine == "auto":
-        engine = _fastest_here()
+        engine = auto_engine()
     if engine not in ENGINES:
         raise unknown("engine", engine, ("auto", *ENGINES))
     if body.model.na:
@@ -41,7 +41,8 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
     return WarpPhysics(body, sim_dt, n_substeps)
 
 
-def _fastest_here() -> str:
+def auto_engine() -> str:
+    """The engine that ``auto`` takes for the device that JAX computes on."""
     device = jax.devices()[0]
     if device.platform == "cpu":
         return "native"
