@@ -130,12 +130,17 @@ def bone_masses(total: float) -> dict[str, float]:
     return masses
 
 
-def _bones() -> Iterator[tuple[str, table.Bone, str]]:
-    """(name, bone, side) of every bone, parents before children; side is "" for the middle."""
-    for side in ("", *SIDES):
-        for bone in table.BONES:
-            if bone.sided == bool(side):
-                yield f"{side}{bone.name}", bone, side
+def _bones(parent: str = "", parent_side: str = "") -> Iterator[tuple[str, table.Bone, str]]:
+    """(name, bone, side) of every bone below ``parent``; side is "" for the middle.
+
+    Depth first, as MuJoCo numbers bodies, so that actuators and ``qpos`` are in the same order.
+    """
+    for bone in table.BONES:
+        if bone.parent != parent:
+            continue
+        for side in SIDES if bone.sided and not parent_side else (parent_side,):
+            yield f"{side}{bone.name}", bone, side
+            yield from _bones(bone.name, side)
 
 
 def _parent_name(bone: table.Bone, side: str) -> str:
