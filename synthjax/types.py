@@ -100,6 +100,22 @@ class Env(Protocol[EnvContext]):
 
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState: ...
 
-    def episode_stats(self, state: EnvState) -> PyTree: ...
+    def episode_stats(self, state: EnvState) -> PyTree:
+        """What ``update_context`` needs, summed over the leading axis of ``state``."""
+        ...
 
     def update_context(self, ctx: EnvContext, stats: PyTree) -> EnvContext: ...
+
+
+class Agent(Protocol):
+    """The contract between the training program and a learning algorithm."""
+
+    def init(self, key: jax.Array, first_obs: jax.Array) -> PyTree: ...
+
+    def act(
+        self, state: PyTree, obs: jax.Array, key: jax.Array, deterministic: bool = False
+    ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
+
+    def update(
+        self, state: PyTree, data: Transition, key: jax.Array
+    ) -> tuple[PyTree, dict[str, jax.Array]]: ...

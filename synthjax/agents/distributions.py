@@ -1,0 +1,26 @@
+"""Diagonal Gaussian action distributions."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def gaussian_log_prob(action: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Log-density of ``action`` (..., A) under N(mean, diag(std²)), summed over A.  -> (...)."""
+    chex.assert_equal_shape([action, mean])
+    z = (action - mean) / std
+    per_dim = -0.5 * jnp.square(z) - jnp.log(std) - 0.5 * jnp.log(2.0 * jnp.pi)
+    return jnp.sum(jnp.broadcast_to(per_dim, action.shape), axis=-1)
+
+
+def gaussian_kl(mean_p: jax.Array, std_p: jax.Array, mean_q: jax.Array, std_q: jax.Array) -> jax.Array:
+    """KL(p || q) of two diagonal Gaussians, summed over the last axis.  (..., A) x 4 -> (...)."""
+    chex.assert_equal_shape([mean_p, mean_q])
+    per_dim = (
+        jnp.log(std_q / std_p)
+        + (jnp.square(std_p) + jnp.square(mean_p - mean_q)) / (2.0 * jnp.square(std_q))
+        - 0.5
+    )
+    return jnp.sum(jnp.broadcast_to(per_dim, mean_p.shape), axis=-1)

@@ -1,0 +1,35 @@
+"""Networks that all agents share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "elu": nn.elu,
+    "relu": nn.relu,
+    "swish": nn.swish,
+    "tanh": nn.tanh,
+}
+
+
+class MLP(nn.Module):
+    """Dense layers with orthogonal weights (Saxe et al. 2014) and zero biases.
+
+    Hidden layers are initialised with gain sqrt(2); the last with ``last_gain``, small for a policy so
+    that the first actions are near zero.  (..., in) -> (..., output).
+    """
+
+    hidden: tuple[int, ...]
+    output: int
+    last_gain: float
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in self.hidden:
+            x = nn.Dense(width, kernel_init=nn.initializers.orthogonal(2.0**0.5))(x)
+            x = ACTIVATIONS[self.activation](x)
+        return nn.Dense(self.output, kernel_init=nn.initializers.orthogonal(self.last_gain))(x)

@@ -1,0 +1,174 @@
+"""Proximal policy optimisation (Schulman et al. 2017): collect, advantages, update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from synthjax.agents import distributions
+from synthjax.agents.networks import MLP
+from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
+from synthjax.agents.ppo import losses
+from synthjax.agents.ppo.config import PPOConfig
+from synthjax.types import PyTree, Transition
+
+Metrics = dict[str, jax.Array]
+
+
+@struct.dataclass
+class PPOState:
+    """Everything that PPO learns and remembers."""
+
+    params: dict[str, PyTree]  # "policy" and "value"
+    opt_state: optax.OptState
+    learning_rate: jax.Array  # ()
+    normalizer: Normalizer
+    updates: jax.Array  # () int32, batches learned from
+
+
+@struct.dataclass
+class Batch:
+    """One minibatch of samples, (B, ...)."""
+
+    obs: jax.Array  # normalised
+    action: jax.Array
+    log_prob: jax.Array  # under the policy that acted
+    mean: jax.Array  # of that policy
+    advantage: jax.Array
+    target: jax.Array  # value target
+
+
+class PPO:
+    """PPO for a fixed observation and action size.  All methods are pure and traceable."""
+
+    def __init__(self, config: PPOConfig, obs_dim: int, action_dim: int):
+        self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
+        self.policy = MLP(config.hidden, action_dim, last_gain=0.01, activation=config.activation)
+        self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
+        self.optimizer = optax.chain(
+            optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
+        )
+
+    def init(self, key: jax.Array, first_obs: jax.Array) -> PPOState:
+        """Fresh networks; the normaliser starts from ``first_obs`` (B, obs_dim)."""
+        policy_key, value_key = jax.random.split(key)
+        params: dict[str, PyTree] = {
+            "policy": self.policy.init(policy_key, jnp.zeros(self.obs_dim)),
+            "value": self.value.init(value_key, jnp.zeros(self.obs_dim)),
+        }
+        return PPOState(
+            params=params,
+            opt_state=self.optimizer.init(params),
+            learning_rate=jnp.asarray(self.config.learning_rate),
+            normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
+            updates=jnp.zeros((), jnp.int32),
+        )
+
+    def act(
+        self, state: PPOState, obs: jax.Array, key: jax.Array, deterministic: bool = False
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Actions (..., A) for observations (..., obs_dim), and what the update needs to know."""
+        mean = self._mean(state.params, self._normalize(state.normalizer, obs))
+        if deterministic:
+            return mean, {}
+        std = self.noise(state.updates)
+        action = mean + std * jax.random.normal(key, mean.shape)
+        return action, {"log_prob": distributions.gaussian_log_prob(action, mean, std), "mean": mean}
+
+    def update(self, state: PPOState, data: Transition, key: jax.Array) -> tuple[PPOState, Metrics]:
+        """Learns from transitions (T, N, ...) of the current policy."""
+        config = self.config
+        obs = self._normalize(state.normalizer, data.obs)
+        next_obs = self._normalize(state.normalizer, data.next_obs)
+        values = self._value(state.params, obs)
+        advantages, targets = losses.generalized_advantage(
+            config.reward_scale * data.reward, values, self._value(state.params, next_obs),
+            data.terminated, data.truncated, config.gamma, config.gae_lambda,
+        )  # fmt: skip
+        batch = Batch(
+            obs=obs,
+            action=data.action,
+            log_prob=data.extras["log_prob"],
+            mean=data.extras["mean"],
+            advantage=losses.normalize_advantages(advantages, config.advantage_clip),
+            target=targets,
+        )
+        batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+        def epoch(carry: tuple, epoch_key: jax.Array) -> tuple[tuple, Metrics]:
+            order = jax.random.permutation(epoch_key, batch.obs.shape[0])
+            minibatches = jax.tree.map(
+                lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
+            )
+            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, self.noise(state.updates)), carry, minibatches)
+
+        carry = (state.params, state.opt_state, state.learning_rate)
+        (params, opt_state, learning_rate), metrics = jax.lax.scan(
+            epoch, carry, jax.random.split(key, config.num_epochs)
+        )
+        new_state = PPOState(
+            params=params,
+            opt_state=opt_state,
+            learning_rate=learning_rate,
+            # Frozen while its batch is learned from: ratios compare policies on the same inputs.
+            normalizer=update_normalizer(state.normalizer, data.obs),
+            updates=state.updates + 1,
+        )
+        return new_state, {
+            **jax.tree.map(jnp.mean, metrics),
+            "explained_variance": losses.explained_variance(values, targets),
+            "action_noise": self.noise(state.updates),
+            "learning_rate": learning_rate,
+        }
+
+    def noise(self, updates: jax.Array) -> jax.Array:
+        """Standard deviation of the actions after ``updates`` batches: log-linear between two levels."""
+        config = self.config
+        steps = updates.astype(jnp.float32) * config.batch_size
+        span = max(config.noise_decay_end - config.noise_decay_begin, 1)
+        done = jnp.clip((steps - config.noise_decay_begin) / span, 0.0, 1.0)
+        return jnp.exp((1 - done) * jnp.log(config.initial_noise) + done * jnp.log(config.final_noise))
+
+    def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Policy loss + value loss on one minibatch.
+
+        There is no entropy bonus: the noise follows a schedule, and the gradient does not reach it.
+        """
+        config = self.config
+        mean = self._mean(params, batch.obs)
+        log_prob = distributions.gaussian_log_prob(batch.action, mean, std)
+        policy_loss, clip_fraction = losses.clipped_surrogate(
+            log_prob, batch.log_prob, batch.advantage, config.clip_ratio
+        )
+        value_loss = 0.5 * jnp.mean(jnp.square(self._value(params, batch.obs) - batch.target))
+        loss = policy_loss + config.value_coefficient * value_loss
+        kl = jnp.mean(distributions.gaussian_kl(batch.mean, std, mean, std))
+        metrics = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl, "clip_fraction": clip_fraction}
+        return loss, metrics
+
+    def _minibatch_step(self, carry: tuple, batch: Batch, std: jax.Array) -> tuple[tuple, Metrics]:
+        params, opt_state, learning_rate = carry
+        grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch, std)
+        updates, opt_state = self.optimizer.update(grads, opt_state, params)
+        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+        learning_rate = self._adapt(learning_rate, metrics["kl"])
+        return (params, opt_state, learning_rate), metrics | {"grad_norm": optax.global_norm(grads)}
+
+    def _adapt(self, learning_rate: jax.Array, kl: jax.Array) -> jax.Array:
+        """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""
+        target = self.config.target_kl
+        factor = jnp.where(kl > 2.0 * target, 1 / 1.2, jnp.where(kl < 0.5 * target, 1.2, 1.0))
+        return jnp.clip(learning_rate * factor, self.config.min_learning_rate, self.config.max_learning_rate)
+
+    def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+        return normalize(normalizer, obs, self.config.observation_clip)
+
+    def _mean(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
+        return self.policy.apply(params["policy"], obs)
+
+    def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
+        return self.value.apply(params["value"], obs)[..., 0]

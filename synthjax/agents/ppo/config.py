@@ -1,0 +1,38 @@
+"""Settings of PPO."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation; the defaults are those that learn to walk on two cores."""
+
+    num_envs: int = 128  # environments stepped side by side
+    unroll_length: int = 16  # control steps of each environment between two updates
+    num_minibatches: int = 4  # that a batch of num_envs * unroll_length is cut into
+    num_epochs: int = 3  # passes over the batch
+    gamma: float = 0.95  # discount per control step
+    gae_lambda: float = 0.95  # GAE's trade of bias against variance
+    clip_ratio: float = 0.2  # of the probability ratio
+    value_coefficient: float = 5.0  # weight of the value loss
+    reward_scale: float = 0.15  # 3 (1 - gamma) keeps returns near 1 to 3
+    advantage_clip: float = 4.0  # of normalised advantages
+    max_grad_norm: float = 1.0  # global norm
+    learning_rate: float = 5e-4  # initial; then adapted per minibatch
+    min_learning_rate: float = 5e-5
+    max_learning_rate: float = 2e-3
+    target_kl: float = 0.05  # the learning rate is lowered above 2 x this KL and raised below half of it
+    initial_noise: float = 0.2  # standard deviation of actions until noise_decay_begin
+    final_noise: float = 0.05  # and from noise_decay_end on; log-linear between
+    noise_decay_begin: int = 100_000  # environment steps
+    noise_decay_end: int = 600_000  # environment steps
+    hidden: tuple[int, ...] = (256, 128)  # widths of both networks
+    activation: str = "relu"
+    observation_clip: float = 5.0  # of normalised observations
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps between two updates."""
+        return self.num_envs * self.unroll_length

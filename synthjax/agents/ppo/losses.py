@@ -1,0 +1,82 @@
+"""PPO's numbers: advantages and losses (Schulman et al. 2016, 2017)."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def generalized_advantage(
+    rewards: jax.Array,
+    values: jax.Array,
+    next_values: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[jax.Array, jax.Array]:
+    """GAE (Schulman et al. 2016, equation 16) with terminations and time limits told apart.
+
+        delta_t = r_{t+1} + gamma (1 - terminated_{t+1}) V(s_{t+1}) - V(s_t)
+        A_t     = delta_t + gamma lambda (1 - done_{t+1}) A_{t+1}
+
+    ``next_values`` are of the true next observations, taken before any reset, so that a time limit is
+    bootstrapped and nothing leaks from one episode into the next.
+
+    Args:
+      rewards: (T, N) r_{t+1}.
+      values: (T, N) V(s_t).
+      next_values: (T, N) V(s_{t+1}).
+      terminated: (T, N) bool, at t+1.
+      truncated: (T, N) bool, at t+1.
+      gamma: discount.
+      gae_lambda: lambda.
+
+    Returns:
+      Advantages (T, N) and value targets A_t + V(s_t) (T, N).
+    """
+    chex.assert_rank(rewards, 2)
+    chex.assert_equal_shape([rewards, values, next_values, terminated, truncated])
+    deltas = rewards + gamma * jnp.where(terminated, 0.0, next_values) - values
+    carry = gamma * gae_lambda * (1.0 - (terminated | truncated))
+
+    def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        delta, weight = step
+        advantage = delta + weight * advantage
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(backward, jnp.zeros_like(deltas[0]), (deltas, carry), reverse=True)
+    return advantages, advantages + values
+
+
+def clipped_surrogate(
+    log_prob: jax.Array, old_log_prob: jax.Array, advantage: jax.Array, clip_ratio: float
+) -> tuple[jax.Array, jax.Array]:
+    """PPO's policy loss (Schulman et al. 2017, equation 7), to be minimised.
+
+    Args:
+      log_prob: (B,) of the stored actions under the current policy.
+      old_log_prob: (B,) under the policy that chose them.
+      advantage: (B,).
+      clip_ratio: epsilon.
+
+    Returns:
+      Loss () and the share of samples outside the clip range ().
+    """
+    chex.assert_equal_shape([log_prob, old_log_prob, advantage])
+    ratio = jnp.exp(log_prob - old_log_prob)
+    clipped = jnp.clip(ratio, 1.0 - clip_ratio, 1.0 + clip_ratio)
+    loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    return loss, jnp.mean(jnp.abs(ratio - 1.0) > clip_ratio)
+
+
+def normalize_advantages(advantages: jax.Array, limit: float) -> jax.Array:
+    """Zero mean and unit deviation over the whole batch, then within +-``limit``."""
+    standard = (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-8)
+    return jnp.clip(standard, -limit, limit)
+
+
+def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
+    """1 - Var(target - value) / Var(target); 1 is perfect, 0 as good as a constant.  -> ()."""
+    return 1.0 - jnp.var(targets - values) / (jnp.var(targets) + 1e-8)

@@ -1,0 +1,146 @@
+"""Evaluation of imitation by one fixed rule, whatever the training preset.
+
+An episode fails when any body is more than 0.5 m from the reference after aligning root xy and yaw,
+when a fall body (head, torso, thighs, upper arms) touches the ground where the reference does not, or
+when the world becomes unstable.  Errors count failed episodes up to their failure.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.motion import quaternions as quat
+from synthjax.types import EnvState, Kinematics, PhysicsState
+
+FAIL_DISTANCE = 0.5  # m
+
+# (observations (N, obs_dim), keys (N,)) -> actions (N, A)
+Policy = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@struct.dataclass
+class EpisodeTrace:
+    """What an evaluation records at each step, (T, N) unless stated otherwise; time t+1."""
+
+    alive: jax.Array  # bool, the episode had not failed or ended before this step
+    failed: jax.Array  # bool, it failed here
+    over: jax.Array  # bool, a clip without loop ended here
+    clip: jax.Array  # int32
+    clip_time: jax.Array  # s within the clip's cycle
+    body_error: jax.Array  # m, mean over bodies, world frame
+    relative_error: jax.Array  # m, mean over bodies, after aligning root position and yaw
+    joint_error: jax.Array  # rad, mean absolute over hinges
+    skate_speed: jax.Array  # m/s, summed over feet on the ground
+    feet_down: jax.Array  # number of feet on the ground
+    root: jax.Array  # (T, N, 2) m, root xy
+    reference_root: jax.Array  # (T, N, 2) m
+
+
+@functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps"))
+def run_episodes(
+    env: ImitationEnv, policy: Policy, policy_state: object, starts: jax.Array, key: jax.Array, num_steps: int
+) -> tuple[EnvState, EpisodeTrace]:
+    """Runs one episode from each start without resets.
+
+    Args:
+      env: its termination and time limit are not used; the fixed rule is.
+      policy: (policy_state, observations, key) -> actions; static.
+      policy_state: the policy's parameters.
+      starts: (N,) indices into the environment's reset table.
+      key: random key for stochastic policies.
+      num_steps: T.
+
+    Returns:
+      The first states (N, ...) and the trace.
+    """
+    first = jax.vmap(env.reset_at)(starts, jax.random.split(key, starts.shape[0]))
+    ctx = env.init_context()
+
+    def step(carry: tuple[EnvState, jax.Array], step_key: jax.Array) -> tuple[tuple, EpisodeTrace]:
+        state, alive = carry
+        action = policy(policy_state, state.obs, step_key)
+        state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
+        record = jax.vmap(functools.partial(_record, env))(state)
+        failed = record.failed & alive
+        record = record.replace(alive=alive, failed=failed, over=record.over & alive)
+        return (state, alive & ~failed & ~record.over), record
+
+    alive = jnp.ones(starts.shape[0], bool)
+    _, trace = jax.lax.scan(step, (first, alive), jax.random.split(key, num_steps))
+    return first, trace
+
+
+def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:
+    """The fixed rule, for one world.  -> () bool."""
+    aligned = aligned_distances(env.root, physics.kinematics, reference)
+    return (jnp.max(aligned) > FAIL_DISTANCE) | (undesired > 0) | physics.bad
+
+
+def aligned_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
+    """Distance of each body from its reference after aligning root xy and yaw, m.  -> (nbody - 1,)."""
+
+    def local(k: Kinematics) -> jax.Array:
+        origin = k.xpos[root] * jnp.array([1.0, 1.0, 0.0])
+        return quat.quat_rotate_inverse(quat.quat_heading(k.xquat[root]), k.xpos[1:] - origin)
+
+    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
+
+
+def root_relative_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
+    """The same after aligning root height too.  -> (nbody - 1,)."""
+
+    def local(k: Kinematics) -> jax.Array:
+        return quat.quat_rotate_inverse(quat.quat_heading(k.xquat[root]), k.xpos[1:] - k.xpos[root])
+
+    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
+
+
+def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.Array]:
+    """Horizontal speed of the feet that are on the ground.
+
+    The speed is that of the material point of the foot on the ground below its frame: zero for a foot
+    that rolls without slipping.
+
+    Args:
+      feet: (F,) body ids.
+      physics: after the step.
+
+    Returns:
+      Sum of the speeds in m/s () and the number of feet on the ground ().
+    """
+    body = physics.kinematics
+    down = physics.ground_contact[feet] > 0
+    lever = jnp.stack([jnp.zeros(len(feet)), jnp.zeros(len(feet)), -body.xpos[feet, 2]], axis=-1)
+    velocity = body.linvel[feet] + jnp.cross(body.angvel[feet], lever)
+    speed = jnp.linalg.norm(velocity[:, :2], axis=-1)
+    return jnp.sum(jnp.where(down, speed, 0.0)), jnp.sum(down)
+
+
+def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
+    physics, task = state.physics, state.task
+    body = physics.kinematics
+    reference = env.library.sample(task.clip, task.time)
+    undesired = env.undesired_contacts(physics, task.clip, task.time)
+    duration = env.library.duration[task.clip]
+    skate, down = foot_skate(jnp.asarray(env.body.body_ids(env.body.feet)), physics)
+    over = ~env.library.loop[task.clip] & (task.time >= duration)
+    return EpisodeTrace(
+        alive=jnp.ones((), bool),
+        failed=fails(env, physics, reference, undesired),
+        over=over,
+        clip=task.clip,
+        clip_time=jnp.mod(task.time, duration),
+        body_error=jnp.mean(env.body_distances(body, reference)),
+        relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
+        joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
+        skate_speed=skate,
+        feet_down=down,
+        root=body.xpos[env.root, :2],
+        reference_root=reference.xpos[env.root, :2],
+    )

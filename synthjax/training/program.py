@@ -1,0 +1,105 @@
+"""The training program: one jitted epoch of collecting and learning, for any agent and environment."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from synthjax.envs.wrappers import AutoReset
+from synthjax.types import Agent, Env, EnvState, PyTree, Transition
+
+Metrics = dict[str, jax.Array]
+# Reset states that the observation normaliser starts from.
+SEED_OBSERVATIONS = 4096
+
+
+@struct.dataclass
+class TrainState:
+    """All that a run needs to go on: what a checkpoint holds."""
+
+    agent: PyTree  # parameters, optimiser, normaliser, counters
+    env: EnvState  # (num_envs, ...) the worlds between two steps
+    ctx: PyTree  # the environment's context
+    key: jax.Array  # random key of the next iteration
+    iteration: jax.Array  # () int32, updates so far
+
+
+class TrainProgram:
+    """Collects ``unroll_length`` steps of ``num_envs`` worlds, learns from them, and repeats."""
+
+    def __init__(self, env: Env[Any], agent: Agent, num_envs: int, unroll_length: int):
+        self.env, self.agent = env, agent
+        self.num_envs, self.unroll_length = num_envs, unroll_length
+        self._worlds = AutoReset(env)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration."""
+        return self.num_envs * self.unroll_length
+
+    def init(self, key: jax.Array) -> TrainState:
+        """Worlds at their first starts and a fresh agent."""
+        agent_key, env_key, seed_key, key = jax.random.split(key, 4)
+        ctx = self.env.init_context()
+        reset = jax.vmap(self.env.reset, in_axes=(None, 0))
+        first_obs = reset(ctx, jax.random.split(seed_key, SEED_OBSERVATIONS)).obs
+        return TrainState(
+            agent=self.agent.init(agent_key, first_obs),
+            env=reset(ctx, jax.random.split(env_key, self.num_envs)),
+            ctx=ctx,
+            key=key,
+            iteration=jnp.zeros((), jnp.int32),
+        )
+
+    def collect(self, state: TrainState, key: jax.Array) -> tuple[EnvState, Transition, Metrics, PyTree]:
+        """One unroll with the current policy.
+
+        Returns:
+          The worlds after it, transitions (T, N, ...), mean metrics, and summed episode statistics.
+        """
+        step = jax.vmap(self._worlds.step, in_axes=(None, 0, 0))
+
+        def one_step(env_state: EnvState, step_key: jax.Array) -> tuple[EnvState, tuple]:
+            action, extras = self.agent.act(state.agent, env_state.obs, step_key)
+            next_state, stepped = step(state.ctx, env_state, action)
+            transition = Transition(
+                obs=env_state.obs,
+                action=action,
+                reward=stepped.reward,
+                next_obs=stepped.obs,
+                terminated=stepped.terminated,
+                truncated=stepped.truncated,
+                extras=extras,
+            )
+            metrics = jax.tree.map(jnp.mean, stepped.metrics)
+            return next_state, (transition, metrics, self.env.episode_stats(stepped))
+
+        env_state, (data, metrics, stats) = jax.lax.scan(
+            one_step, state.env, jax.random.split(key, self.unroll_length)
+        )
+        total_stats = jax.tree.map(lambda x: jnp.sum(x, axis=0), stats)
+        return env_state, data, jax.tree.map(jnp.mean, metrics), total_stats
+
+    def iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """Collect, update the agent, update the context."""
+        key, collect_key, update_key = jax.random.split(state.key, 3)
+        env_state, data, env_metrics, stats = self.collect(state, collect_key)
+        agent_state, agent_metrics = self.agent.update(state.agent, data, update_key)
+        new_state = TrainState(
+            agent=agent_state,
+            env=env_state,
+            ctx=self.env.update_context(state.ctx, stats),
+            key=key,
+            iteration=state.iteration + 1,
+        )
+        return new_state, env_metrics | agent_metrics
+
+    @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
+    def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
+        """``iterations`` iterations without returning to the host; metrics are their means."""
+        state, metrics = jax.lax.scan(lambda s, _: self.iterate(s), state, length=iterations)
+        return state, jax.tree.map(jnp.mean, metrics)
