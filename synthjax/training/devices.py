@@ -31,10 +31,10 @@ def user_cache_dir() -> Path:
     return root / "synthjax"
 
 
-def enable_compilation_cache() -> Path | None:
-    """Lets JAX keep compiled programs between runs; returns the folder, or None where none can be made.
+def compilation_cache() -> Path | None:
+    """The folder for compiled programs, made if missing; None where none can be made.
 
-    A cache that the user has set with ``JAX_COMPILATION_CACHE_DIR`` stays as it is.
+    A folder that the user has set with ``JAX_COMPILATION_CACHE_DIR`` comes first, as everywhere in JAX.
     """
     if chosen := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return Path(chosen)
@@ -43,8 +43,14 @@ def enable_compilation_cache() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
+
+
+def enable_compilation_cache() -> None:
+    """Lets JAX keep compiled programs between runs; without a folder for them it compiles every time."""
+    folder = compilation_cache()
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def nvidia_driver() -> str | None:
