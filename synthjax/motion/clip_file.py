@@ -1,0 +1,131 @@
+"""Clips on disk: a compressed ``.npz`` with a version and names, never with pickled objects.
+
+A file holds the joint trajectory and the contacts.  Velocities and body poses are derived on load,
+by the body that the clip is for; the body positions of the first frame travel along to show that it
+is the same body.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from synthjax.bodies import Body
+from synthjax.errors import UserError
+from synthjax.motion.clip import CLIP_VERSION, Clip
+from synthjax.motion.kinematics import finite_velocities, forward_kinematics
+
+_FIELDS = ("version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset")
+_FIELDS += ("source", "licence", "first_xpos")
+_SAME_BODY = 1e-3  # m, largest difference of body positions on the clip's own body
+
+
+def save_clip(clip: Clip, path: Path) -> None:
+    """Write ``clip`` to ``path``; a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez_compressed(
+                file,
+                version=np.int32(clip.version),
+                name=np.str_(clip.name),
+                fps=np.float64(clip.fps),
+                joint_names=np.array(clip.joint_names),
+                body_names=np.array(clip.body_names),
+                qpos=clip.qpos.astype(np.float32),
+                contacts=clip.contacts,
+                loop=np.bool_(clip.loop),
+                loop_offset=clip.loop_offset,
+                source=np.str_(clip.source),
+                licence=np.str_(clip.licence),
+                first_xpos=clip.xpos[0].astype(np.float32),
+            )
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_clip(path: Path, body: Body) -> Clip:
+    """Read a clip for ``body``.
+
+    Raises:
+      UserError: the file is missing, damaged, not a clip, of a newer version, or for another body.
+    """
+    content = _read(path)
+    joint_names = tuple(content["joint_names"].tolist())
+    if joint_names != body.joints:
+        raise UserError(_other_joints(path, joint_names, body))
+    qpos = content["qpos"].astype(np.float64)
+    contacts = content["contacts"]
+    if qpos.ndim != 2 or qpos.shape[1] != body.model.nq or contacts.shape != (len(qpos), body.model.nbody):
+        raise UserError(f"Clip '{path}' does not fit its own names: make it again with 'synthjax motion'.")
+    if len(qpos) < 2 or not np.isfinite(qpos).all():
+        raise UserError(f"Clip '{path}' holds no usable frames: make it again with 'synthjax motion'.")
+    qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=-1, keepdims=True)
+
+    loop, fps, loop_offset = bool(content["loop"]), float(content["fps"]), content["loop_offset"]
+    qvel = finite_velocities(body.model, qpos, fps, loop_offset if loop else None)
+    trajectory = forward_kinematics(body.model, qpos, qvel)
+    if (
+        tuple(content["body_names"].tolist()) != body.body_names
+        or np.abs(trajectory.xpos[0] - content["first_xpos"]).max() > _SAME_BODY
+    ):
+        raise UserError(
+            f"Clip '{path}' is for a body with other bones than '{body.name}': retarget its source again."
+        )
+    return Clip(
+        name=str(content["name"]),
+        fps=fps,
+        joint_names=joint_names,
+        body_names=body.body_names,
+        qpos=qpos,
+        qvel=qvel,
+        xpos=trajectory.xpos,
+        xquat=trajectory.xquat,
+        linvel=trajectory.linvel,
+        angvel=trajectory.angvel,
+        contacts=contacts,
+        loop=loop,
+        loop_offset=loop_offset,
+        source=str(content["source"]),
+        licence=str(content["licence"]),
+    )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a clip file, checked for presence and version."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise UserError(f"There is no clip '{path}': check the path.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, AttributeError):
+        raise UserError(f"'{path}' is damaged or not a clip: make it again with 'synthjax motion'.") from None
+    missing = [key for key in _FIELDS if key not in content]
+    if missing:
+        raise UserError(f"'{path}' is not a synthjax clip: it lacks {', '.join(missing)}.")
+    if int(content["version"]) > CLIP_VERSION:
+        raise UserError(
+            f"Clip '{path}' has version {int(content['version'])}, this synthjax reads up to {CLIP_VERSION}: "
+            "upgrade synthjax."
+        )
+    return content
+
+
+def _other_joints(path: Path, joint_names: tuple[str, ...], body: Body) -> str:
+    only_clip = [name for name in joint_names if name not in body.joints]
+    only_body = [name for name in body.joints if name not in joint_names]
+    if not only_clip and not only_body:
+        return f"Clip '{path}' has the joints of '{body.name}' in another order: retarget its source again."
+    return (
+        f"Clip '{path}' is for another body than '{body.name}': only the clip has "
+        f"[{', '.join(only_clip)}], only the body has [{', '.join(only_body)}]; retarget its source again."
+    )

@@ -1,0 +1,123 @@
+"""Where a body's geoms are above the floor: heights, contacts and flight phases of a trajectory."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from synthjax.bodies import Body
+
+CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
+_FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
+_FLIGHT_RISE = 0.04  # m
+_LEVEL_SMOOTHING = 0.04  # s, standard deviation
+
+
+def ground_geoms(body: Body) -> np.ndarray:
+    """Ids of the geoms that can touch the ground: those paired with it, else all that collide."""
+    model = body.model
+    ground = model.geom(body.ground_geom).id
+    pairs = np.stack([model.pair_geom1, model.pair_geom2], axis=-1)
+    paired = pairs[(pairs == ground).any(axis=-1)]
+    geoms = paired[paired != ground] if len(paired) else np.flatnonzero(model.geom_contype)
+    return np.setdiff1d(geoms, [ground])
+
+
+def lowest_points(body: Body, qpos: np.ndarray) -> np.ndarray:
+    """Height of each body's lowest surface point, (T, nbody) metres; inf for bodies without geoms."""
+    model, data = body.model, mujoco.MjData(body.model)
+    geoms = ground_geoms(body)
+    out = np.full((len(qpos), model.nbody), np.inf)
+    for t, q in enumerate(qpos):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        for geom in geoms:
+            height = data.geom_xpos[geom, 2] - _reach_down(model, geom, data.geom_xmat[geom].reshape(3, 3)[2])
+            owner = model.geom_bodyid[geom]
+            out[t, owner] = min(out[t, owner], height)
+    return out
+
+
+def _reach_down(model: mujoco.MjModel, geom: int, up: np.ndarray) -> float:
+    """Extent of a geom below its centre; ``up`` (3,) is the world's z in the geom's axes."""
+    size, kind = model.geom_size[geom], model.geom_type[geom]
+    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        return float(size[0])
+    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        return float(size[0] + abs(up[2]) * size[1])
+    if kind == mujoco.mjtGeom.mjGEOM_BOX:
+        return float(np.abs(up) @ size)
+    if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
+        return float(np.linalg.norm(up * size))
+    if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        return float(abs(up[2]) * size[1] + np.linalg.norm(up[:2]) * size[0])
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+        mesh = model.geom_dataid[geom]
+        start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+        return float(-(model.mesh_vert[start : start + count] @ up).min())
+    raise ValueError(f"no lowest point for geom type {mujoco.mjtGeom(kind).name}")
+
+
+def centre_of_mass(body: Body, qpos: np.ndarray) -> np.ndarray:
+    """Centre of mass of the whole body, (T, 3)."""
+    model, data = body.model, mujoco.MjData(body.model)
+    out = np.zeros((len(qpos), 3))
+    for t, q in enumerate(qpos):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        out[t] = data.subtree_com[1]
+    return out
+
+
+def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+    """Height (T,) by which each frame must be lowered for its support to stand on the floor.
+
+    Where the figure is supported, that is its lowest point; across flights it is interpolated, so
+    that a jump keeps its height.  A flight is an interval in which the lowest point rises by more
+    than :data:`_FLIGHT_RISE` while the centre of mass falls freely; smoothing keeps the root's path
+    free of jerks.
+    """
+    lowest = lowest_points(body, qpos).min(axis=-1)
+    height = centre_of_mass(body, qpos)[:, 2]
+    frames = len(qpos)
+    pad = frames if loop else 0
+    lowest, height = (np.pad(x, pad, mode="wrap") if loop else x for x in (lowest, height))
+    supported = ~_flights(lowest, height, fps)
+    times = np.arange(len(lowest))
+    level = np.interp(times, times[supported], lowest[supported])
+    level = gaussian_filter1d(level, _LEVEL_SMOOTHING * fps, mode="nearest")
+    return level[pad : pad + frames]
+
+
+def _flights(lowest: np.ndarray, height: np.ndarray, fps: float) -> np.ndarray:
+    """Which frames are without support, (T,) bool."""
+    acceleration = gaussian_filter1d(height, 0.04 * fps, order=2, mode="nearest") * fps**2
+    falling = acceleration < -0.5 * 9.81
+    risen = lowest > np.percentile(lowest, 25) + _FLIGHT_RISE
+    flight = np.zeros(len(lowest), dtype=bool)
+    for start, stop in intervals(risen):
+        if acceleration[start:stop].mean() < -0.5 * 9.81:
+            flight[start:stop] = True
+    for start, stop in intervals(flight | falling):
+        if flight[start:stop].any():
+            flight[start:stop] = True
+    return flight
+
+
+def intervals(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open index ranges in which ``mask`` (T,) holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def ground_contacts(body: Body, qpos: np.ndarray, linvel: np.ndarray) -> np.ndarray:
+    """Which bodies touch the ground, (T, nbody) bool: near the floor and, for feet, nearly at rest.
+
+    ``linvel`` is (T, nbody, 3), world axes.
+    """
+    contacts = lowest_points(body, qpos) < CONTACT_HEIGHT
+    feet = body.body_ids(body.feet)
+    contacts[:, feet] &= np.linalg.norm(linvel[:, feet, :2], axis=-1) < _FOOT_SPEED
+    return contacts

@@ -1,0 +1,68 @@
+"""Retargeting: from a motion on any skeleton to a clip on a body (needs ``synthjax[motion]``)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthjax.bodies import Body
+from synthjax.motion.clip import Clip
+from synthjax.motion.ground import floor_level, ground_contacts
+from synthjax.motion.inverse import solve
+from synthjax.motion.kinematics import finite_velocities, forward_kinematics
+from synthjax.motion.seam import close_cycle
+from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.targets import make_targets
+
+FPS = 60.0
+
+
+def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
+    """``motion`` on ``body``: inverse kinematics, a closed cycle, feet on the floor.
+
+    Raises:
+      UserError: the motion lacks bones that retargeting needs.
+    """
+    targets = make_targets(motion, body, fps)
+    qpos = solve(body, targets)
+    offset = None
+    if motion.loop:
+        qpos, offset = close_cycle(body.model, qpos, fps)
+    qpos[:, 2] -= floor_level(body, qpos, fps, motion.loop)
+    return make_clip(
+        body, motion.name, fps, qpos, loop_offset=offset, source=motion.source, licence=motion.licence
+    )
+
+
+def make_clip(
+    body: Body,
+    name: str,
+    fps: float,
+    qpos: np.ndarray,
+    *,
+    loop_offset: np.ndarray | None,
+    source: str,
+    licence: str,
+) -> Clip:
+    """A clip of ``qpos`` (T, nq) with everything that derives from it.
+
+    A looping clip has a ``loop_offset`` (3,) and comes without its closing frame.
+    """
+    qvel = finite_velocities(body.model, qpos, fps, loop_offset)
+    trajectory = forward_kinematics(body.model, qpos, qvel)
+    return Clip(
+        name=name,
+        fps=fps,
+        joint_names=body.joints,
+        body_names=body.body_names,
+        qpos=qpos,
+        qvel=qvel,
+        xpos=trajectory.xpos,
+        xquat=trajectory.xquat,
+        linvel=trajectory.linvel,
+        angvel=trajectory.angvel,
+        contacts=ground_contacts(body, qpos, trajectory.linvel),
+        loop=loop_offset is not None,
+        loop_offset=np.zeros(3) if loop_offset is None else loop_offset,
+        source=source,
+        licence=licence,
+    )
