@@ -62,7 +62,7 @@ def test_missing_run_names_the_near_one() -> None:
     with pytest.raises(UserError, match="synthjax train"):
         run_folder.find_run(None)
     make_run("imitation-walk-1")
-    with pytest.raises(UserError, match="did you mean runs.imitation-walk-1"):
+    with pytest.raises(UserError, match=r"did you mean runs.imitation-walk-1"):
         run_folder.find_run(Path("runs/imitation-wlak-1"))
 
 

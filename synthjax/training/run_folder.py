@@ -20,7 +20,7 @@ Config = TypeVar("Config")
 
 
 def new_run_folder(config: TrainConfig) -> Path:
-    """A folder under ``runs/`` that does not exist yet, named after the motion and the time; not made here."""
+    """A folder under ``runs/`` that does not exist yet, named after motion and time; not made here."""
     motion = re.sub(r"\W+", "-", Path(config.motion).name).strip("-")[:40]
     name = f"{config.env}-{motion}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, copies = RUNS / name, 1
