@@ -1,0 +1,269 @@
+"""Checkpoints: the whole training state on disk, whole or not at all.
+
+Orbax stores the arrays and renames a finished checkpoint into place, on one process or many.  Around it
+stand three things it leaves open: any pytree (typed random keys, Python numbers, empty arrays) comes back
+as it was, damage is found before it is loaded (Orbax restores a flipped bit without a word), and a
+checkpoint of another body or network is refused by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+
+from synthjax.errors import UserError
+from synthjax.training.checksums import damage_of, write_checksums
+from synthjax.training.leaves import as_template, describe, named_leaves, storable
+from synthjax.types import PyTree
+
+State = TypeVar("State")
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+DAMAGED = ".damaged"
+
+
+class CheckpointManager:
+    """The checkpoints of one run, under ``run_dir/checkpoints/<step>``.
+
+    Kept are the newest ``keep`` and the one with the highest score.  Saving is synchronous: it takes a
+    fraction of a second, and the state it is given may be donated right after.
+    """
+
+    def __init__(self, run_dir: Path, keep: int = 3, read_only: bool = False) -> None:
+        """``read_only`` is for everyone but the run's own training program: it never touches the folder.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
+        # Orbax insists on absolute paths.
+        self._folder = run_dir.absolute() / FOLDER
+        self._keep = keep
+        self._read_only = read_only
+        try:
+            if not read_only:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            self._orbax = ocp.CheckpointManager(
+                self._folder,
+                item_names=("state", "metadata"),
+                options=ocp.CheckpointManagerOptions(
+                    create=False,  # Orbax's own read_only only adds warnings to never saving
+                    cleanup_tmp_directories=not read_only,
+                    enable_async_checkpointing=False,
+                    save_root_metadata=False,
+                ),
+            )
+        except OSError as error:
+            raise UserError(_cannot_write(self._folder, error)) from error
+
+    def steps(self) -> list[int]:
+        """Steps with a checkpoint, oldest first."""
+        return sorted(self._orbax.all_steps())
+
+    def latest_step(self) -> int | None:
+        """The newest step with a checkpoint, or None."""
+        return max(self.steps(), default=None)
+
+    def best_step(self) -> int | None:
+        """The step whose checkpoint has the highest score (the newest of equals), or None without scores."""
+        scored = [(score, step) for step in self.steps() if (score := self._score(step)) is not None]
+        return max(scored, default=(0.0, None))[1]
+
+    def metadata(self, step: int) -> dict[str, Any]:
+        """What :meth:`save` was given as ``metadata`` at ``step``.
+
+        Raises:
+          DamagedCheckpoint: it cannot be read.
+        """
+        return self._record(step)["metadata"]
+
+    def save(self, step: int, state: PyTree, metadata: Mapping[str, Any], score: float | None = None) -> None:
+        """Writes ``state`` and the JSON-like ``metadata`` as the checkpoint of ``step``.
+
+        A step that is on disk already is left alone: a run that is stopped right after a save saves nothing
+        new.  At any moment of a save, a kill leaves the earlier checkpoints whole and this one absent.
+
+        Raises:
+          UserError: the disk is full or the folder cannot be written; earlier checkpoints stay usable.
+        """
+        if step in self.steps():
+            return
+        leaves = named_leaves(state)
+        record = {
+            "metadata": dict(metadata),
+            "score": score,
+            "layout": {name: describe(leaf) for name, leaf in leaves.items()},
+        }
+        _check_room(self._folder, leaves)
+        try:
+            self._orbax.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeSave(storable(leaves)), metadata=ocp.args.JsonSave(record)
+                ),
+                force=True,
+            )
+            if jax.process_index() == 0:
+                write_checksums(self._folder / str(step))
+        except Exception as error:
+            for leftover in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            if not _is_storage_error(error):
+                raise
+            raise UserError(_cannot_write(self._folder, error)) from error
+        for old in self._expendable():
+            self._orbax.delete(old)
+
+    def restore_latest(
+        self, template: State, expected: Mapping[str, Any] | None = None
+    ) -> tuple[State, dict[str, Any]] | None:
+        """The newest whole checkpoint as ``(state, metadata)``, or None if the run has none yet.
+
+        Damaged checkpoints are passed over with a warning.  See :meth:`restore` for the arguments.
+
+        Raises:
+          UserError: checkpoints exist but none is whole, or see :meth:`restore`.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                return self.restore(step, template, expected)
+            except DamagedCheckpoint as error:
+                logger.warning("%s Going back to the checkpoint before it.", error)
+                self._set_aside(step)
+        if steps:
+            raise UserError(
+                f"No checkpoint in {self._folder} can be read: start a new run or copy one back in."
+            )
+        return None
+
+    def restore(
+        self, step: int, template: State, expected: Mapping[str, Any] | None = None, partial: bool = False
+    ) -> tuple[State, dict[str, Any]]:
+        """The checkpoint of ``step`` as ``(state, metadata)``, bit for bit.
+
+        Args:
+          template: a pytree of the same structure; arrays come back with the type, the random-key
+            implementation and the sharding of its leaves.  ``jax.ShapeDtypeStruct`` leaves come back as
+            arrays on the default device.
+          expected: metadata entries that must be equal, such as the body's hash.
+          partial: leave out what the template leaves out (``None`` in place of a subtree); otherwise the
+            two must have the same leaves.
+
+        Raises:
+          UserError: no checkpoint of this step, or one of another body, layout or network.
+          DamagedCheckpoint: the files are not what was written.
+        """
+        if step not in self.steps():
+            raise UserError(f"{self._folder} has no checkpoint {step}: choose one of {self.steps()}.")
+        folder = self._folder / str(step)
+        damage = damage_of(folder)
+        if damage:
+            raise DamagedCheckpoint(f"Checkpoint {folder} is damaged ({damage}).")
+        leaves = named_leaves(template)
+        record = self._record(step)
+        _check_expected(folder, record["metadata"], expected or {})
+        _check_layout(
+            folder, record["layout"], {name: describe(leaf) for name, leaf in leaves.items()}, partial
+        )
+        target = storable(leaves)
+        arguments = ocp.args.PyTreeRestore(
+            item=target,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+            partial_restore=partial,
+        )
+        try:
+            stored = self._orbax.restore(step, args=ocp.args.Composite(state=arguments))["state"]
+        except Exception as error:
+            raise DamagedCheckpoint(f"Checkpoint {folder} is damaged ({type(error).__name__}).") from error
+        restored = [as_template(stored.get(name), leaf) for name, leaf in leaves.items()]
+        return jax.tree.unflatten(jax.tree.structure(template), restored), record["metadata"]
+
+    def _record(self, step: int) -> dict[str, Any]:
+        try:
+            args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
+            record = self._orbax.restore(step, args=args)["metadata"]
+            return {key: record[key] for key in ("metadata", "score", "layout")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedCheckpoint(f"Checkpoint {self._folder / str(step)} is damaged ({error}).") from error
+
+    def _score(self, step: int) -> float | None:
+        try:
+            score = self._record(step)["score"]
+        except DamagedCheckpoint:
+            return None  # nobody's best
+        return None if score is None or math.isnan(score) else score
+
+    def _expendable(self) -> list[int]:
+        best = self.best_step()
+        return [step for step in self.steps()[: -self._keep] if step != best]
+
+    def _set_aside(self, step: int) -> None:
+        """Frees a damaged checkpoint's number, so that the run can save that step again."""
+        if not self._read_only:
+            if jax.process_index() == 0:
+                folder = self._folder / str(step)
+                folder.rename(folder.with_name(folder.name + DAMAGED))
+            self._orbax.reload()
+
+
+class DamagedCheckpoint(UserError):
+    """The files of a checkpoint are not what was written."""
+
+
+def _check_expected(folder: Path, metadata: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for name, value in expected.items():
+        if metadata.get(name) != value:
+            raise UserError(
+                f"Checkpoint {folder} was made with {name} {metadata.get(name)!r}, this program has "
+                f"{value!r}: use the configuration of that run or start a new one."
+            )
+
+
+def _check_layout(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, str], partial: bool) -> None:
+    missing = "absent"
+    names = wanted if partial else {**stored, **wanted}
+    differences = [
+        f"{name} is {stored.get(name, missing)} there and {wanted.get(name, missing)} here"
+        for name in names
+        if stored.get(name) != wanted.get(name)
+    ]
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise UserError(
+            f"Checkpoint {folder} does not fit this program ({'; '.join(differences[:3])}{more}): "
+            "use the configuration of that run or start a new one."
+        )
+
+
+def _check_room(folder: Path, leaves: Mapping[str, Any]) -> None:
+    """A full disk found before the save costs one sentence; found by Orbax's threads, pages of traces."""
+    needed = sum(array.nbytes for array in storable(leaves).values())
+    free = shutil.disk_usage(folder).free
+    if free < 1.1 * needed:
+        raise UserError(
+            f"No room for a checkpoint of {needed / 1e6:.0f} MB in {folder} ({free / 1e6:.0f} MB are free): "
+            "make room and run the same command again; the earlier checkpoints are whole."
+        )
+    if not os.access(folder, os.W_OK):
+        raise UserError(_cannot_write(folder, "permission denied"))
+
+
+def _is_storage_error(error: Exception) -> bool:
+    """Whether a save failed for the disk's sake: TensorStore reports that as a ValueError."""
+    return isinstance(error, OSError) or "os_error_code" in str(error)
+
+
+def _cannot_write(folder: Path, reason: object) -> str:
+    return (
+        f"Cannot write checkpoints to {folder} ({reason}): make room or give yourself write permission and "
+        "run the same command again; the earlier checkpoints are whole."
+    )
