@@ -1,0 +1,65 @@
+"""Presets by environment and name: a new experiment is one new file and one line here."""
+
+from __future__ import annotations
+
+from synthjax.configs import imitation
+from synthjax.configs.train import TrainConfig
+from synthjax.errors import UserError, unknown
+
+PRESETS: dict[str, dict[str, TrainConfig]] = {"imitation": imitation.PRESETS}
+DEFAULT = "default"
+
+
+def get(env: str, preset: str | None = None) -> TrainConfig:
+    """The preset called ``preset`` of environment ``env``; its default without a name.
+
+    Raises:
+      UserError: unknown environment or preset; names the near matches.
+    """
+    if env not in PRESETS:
+        raise unknown("environment", env, PRESETS)
+    name = preset or DEFAULT
+    if name not in PRESETS[env]:
+        raise unknown(f"preset of {env}", name, PRESETS[env])
+    return PRESETS[env][name]
+
+
+def validate(config: TrainConfig) -> None:
+    """Refuses sizes that cannot work, before anything is built.
+
+    Raises:
+      UserError: says which option to change.
+    """
+    agent, task, physics = config.agent, config.task, config.physics
+    positive = {
+        "--steps": config.steps,
+        "--epoch-iterations": config.epoch_iterations,
+        "--keep-checkpoints": config.keep_checkpoints,
+        "--agent.num-envs": agent.num_envs,
+        "--agent.unroll-length": agent.unroll_length,
+        "--agent.num-minibatches": agent.num_minibatches,
+        "--agent.num-epochs": agent.num_epochs,
+        "--agent.learning-rate": agent.learning_rate,
+        "--agent.initial-noise": agent.initial_noise,
+        "--agent.final-noise": agent.final_noise,
+        "--physics.sim-dt": physics.sim_dt,
+        "--physics.n-substeps": physics.n_substeps,
+        "--task.max-episode-seconds": task.max_episode_seconds,
+        "--task.termination-distance": task.termination_distance,
+        "--task.starts-per-bin": task.starts_per_bin,
+        "--task.bin-seconds": task.bin_seconds,
+        "--evaluation.every": config.evaluation.every,
+        "--evaluation.episodes": config.evaluation.episodes,
+        "--evaluation.seconds": config.evaluation.seconds,
+    }
+    for option, value in positive.items():
+        if value <= 0:
+            raise UserError(f"{option} is {value}: give a number above zero.")
+    if not agent.hidden or min(agent.hidden) <= 0:
+        raise UserError(f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero.")
+    if agent.batch_size % agent.num_minibatches:
+        raise UserError(
+            f"A batch of --agent.num-envs {agent.num_envs} x --agent.unroll-length {agent.unroll_length} = "
+            f"{agent.batch_size} does not divide into --agent.num-minibatches {agent.num_minibatches}: "
+            "choose a divisor."
+        )

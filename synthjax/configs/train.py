@@ -1,0 +1,53 @@
+"""The configuration of a training run; every run writes the resolved one to its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from synthjax.agents.ppo import PPOConfig
+from synthjax.envs.imitation import ImitationConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class BodyConfig:
+    """Which body is trained and what drives it."""
+
+    name: str = "synth"  # "synth", or a mapping file (.toml) of your own MJCF
+    actuation: Literal["pd", "torque", "strong"] = "pd"  # position targets, or torque motors
+
+
+@dataclasses.dataclass(frozen=True)
+class PhysicsConfig:
+    """Which engine steps the worlds, and how finely."""
+
+    engine: Literal["auto", "native", "mjx", "warp"] = "auto"  # auto: native on a CPU, warp on NVIDIA
+    sim_dt: float = 1 / 120  # s, one substep
+    n_substeps: int = 6  # substeps per control step: 20 control steps a second
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation during training, by the fixed rule."""
+
+    every: int = 300_000  # environment steps between two evaluations
+    episodes: int = 128  # episodes of each
+    seconds: float = 10.0  # length of an episode
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run."""
+
+    env: Literal["imitation"] = "imitation"  # the task
+    motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
+    seed: int = 0  # of everything random
+    steps: int = 2_000_000  # environment steps in all
+    epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
+    checkpoint_seconds: float = 60.0  # wall time between two checkpoints
+    keep_checkpoints: int = 3  # newest ones that are kept, beside the best
+    body: BodyConfig = dataclasses.field(default_factory=BodyConfig)
+    physics: PhysicsConfig = dataclasses.field(default_factory=PhysicsConfig)
+    task: ImitationConfig = dataclasses.field(default_factory=ImitationConfig)
+    agent: PPOConfig = dataclasses.field(default_factory=PPOConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)

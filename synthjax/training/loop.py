@@ -1,0 +1,189 @@
+"""The training loop on the host: epochs, evaluations, checkpoints, and a clean stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.reset_table import StartNoise
+from synthjax.training.build import Run
+from synthjax.training.checkpoint import CheckpointManager
+from synthjax.training.display import Phase, TrainingDisplay
+from synthjax.training.evaluation import EpisodeTrace, run_episodes
+from synthjax.training.metrics import MetricsWriter
+from synthjax.training.program import TrainState
+from synthjax.training.scores import score
+
+NO_NOISE = StartNoise(0.0, 0.0, 0.0)
+
+
+class Trainer:
+    """One run in its folder: start or resume with :meth:`prepare`, then :meth:`train`."""
+
+    def __init__(self, run: Run, folder: Path, display: TrainingDisplay):
+        self.run, self.folder, self.display = run, folder, display
+        self.checkpoints = CheckpointManager(folder, keep=run.config.keep_checkpoints)
+        self._evaluation_env = run.evaluation_env(NO_NOISE)
+        self._stop = False
+
+    def prepare(self, resume: bool) -> TrainState:
+        """The state to train from: fresh, or the newest whole checkpoint.
+
+        Raises:
+          UserError: the checkpoint is of another body, layout or network.
+        """
+        fresh = jax.jit(self.run.program.init)(jax.random.key(self.run.config.seed))
+        if not resume:
+            return fresh
+        restored = self.checkpoints.restore_latest(fresh, expected=self.run.identity)
+        return fresh if restored is None else restored[0]
+
+    def train(self, state: TrainState, writer: MetricsWriter) -> tuple[TrainState, bool]:
+        """Trains up to the configured number of environment steps.
+
+        Returns:
+          The final state and whether the run is finished (False: it was asked to stop).
+        """
+        config, display = self.run.config, self.display
+        last_save = time.monotonic()
+        pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        with _stop_on_signals(self):
+            while not self._stop and self.env_steps(state) < config.steps:
+                before = self.env_steps(state)
+                state, metrics = self.run.program.epoch(state, config.epoch_iterations)
+                # Metrics are read one epoch late: the device computes the next one meanwhile.
+                if pending is not None:
+                    self._log(pending, writer)
+                pending = (before + self._epoch_steps, metrics)
+                display.phase(Phase.TRAINING)
+                steps = self.env_steps(state)
+                due = steps // config.evaluation.every > before // config.evaluation.every
+                if due and steps < config.steps:
+                    self._log(pending, writer)
+                    pending = None
+                    figures = self.evaluate(state)
+                    writer.write(steps, figures, kind="eval")
+                    self.save(state, figures)
+                    last_save = time.monotonic()
+                elif time.monotonic() - last_save > config.checkpoint_seconds:
+                    self._log(pending, writer)
+                    pending = None
+                    self.save(state)
+                    last_save = time.monotonic()
+        if pending is not None:
+            self._log(pending, writer)
+        finished = self.env_steps(state) >= config.steps
+        if finished:
+            figures = self.evaluate(state)
+            writer.write(self.env_steps(state), figures, kind="eval")
+            self.save(state, figures)
+        else:
+            self.save(state)
+        return state, finished
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Deterministic episodes by the fixed rule; the figures that are logged and compared."""
+        self.display.phase(Phase.EVALUATING)
+        config = self.run.config.evaluation
+        trace = evaluation_trace(
+            self.run, self._evaluation_env, state.agent, config.episodes, config.seconds, deterministic=True
+        )
+        scores = score(trace)
+        self.display.update(
+            self.env_steps(state), {"completion": scores.completion, "body_error": scores.body_error_mm / 1000}
+        )
+        return {name: value for name, value in scores.as_dict().items() if value is not None}
+
+    def save(self, state: TrainState, figures: Mapping[str, float] | None = None) -> None:
+        """Writes a checkpoint; with evaluation ``figures`` it competes for the best."""
+        self.display.phase(Phase.SAVING)
+        metadata = {**self.run.identity, "env_steps": self.env_steps(state)}
+        self.checkpoints.save(
+            self.env_steps(state), state, metadata, None if figures is None else rank(figures)
+        )
+
+    def env_steps(self, state: TrainState) -> int:
+        """Environment steps so far, all worlds together."""
+        return int(state.iteration) * self.run.program.steps_per_iteration
+
+    def request_stop(self) -> None:
+        """Ends training after the epoch in flight, with a checkpoint."""
+        self._stop = True
+
+    @property
+    def _epoch_steps(self) -> int:
+        return self.run.config.epoch_iterations * self.run.program.steps_per_iteration
+
+    def _log(self, pending: tuple[int, Mapping[str, jax.Array]], writer: MetricsWriter) -> None:
+        steps, device_metrics = pending
+        metrics = {name: float(value) for name, value in jax.device_get(device_metrics).items()}
+        writer.write(steps, metrics)
+        self.display.update(steps, {"reward": metrics["reward"]})
+
+
+def evaluation_trace(
+    run: Run,
+    env: ImitationEnv,
+    agent_state: Any,
+    episodes: int,
+    seconds: float,
+    *,
+    deterministic: bool,
+    seed: int = 0,
+) -> EpisodeTrace:
+    """Episodes from starts spread evenly over the clips, as arrays on the host."""
+    table = env.resets.states.shape[0]
+    starts = jnp.asarray(np.linspace(0, table - 1, episodes).round().astype(np.int32))
+    _, trace = run_episodes(
+        env, policy_of(run, deterministic), agent_state, starts, jax.random.key(seed),
+        round(seconds / env.control_dt),
+    )  # fmt: skip
+    return jax.device_get(trace)
+
+
+def policy_of(run: Run, deterministic: bool) -> Any:
+    """The agent as a policy function, the same object each time so that it compiles once."""
+    cache = run.__dict__.setdefault("_policies", {})
+    if deterministic not in cache:
+        cache[deterministic] = lambda state, obs, key: run.agent.act(state, obs, key, deterministic)[0]
+    return cache[deterministic]
+
+
+def rank(figures: Mapping[str, float]) -> float:
+    """One number to compare checkpoints by: completion first, then body error."""
+    return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e4
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes ``content`` so that a crash leaves either the old file or the new one."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the epoch in flight; a second Ctrl-C ends at once."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        trainer.display.message("Stopping after this epoch, with a checkpoint.")
+        trainer.request_stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
