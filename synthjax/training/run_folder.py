@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import time
-import typing
 from pathlib import Path
-from typing import Any, TypeVar
 
 from synthjax.configs import TrainConfig
 from synthjax.errors import UserError, unknown
+from synthjax.training.dataclass_json import from_json, write_json
 
 RUNS = Path("runs")  # below the working folder
 CONFIG_FILE = "config.json"
-
-Config = TypeVar("Config")
 
 
 def new_run_folder(config: TrainConfig) -> Path:
@@ -49,10 +45,9 @@ def find_run(folder: Path | None) -> Path:
 
 
 def save_config(folder: Path, config: TrainConfig) -> None:
-    """Writes ``config`` to ``folder``, which is made if missing."""
+    """Writes ``config`` to ``folder``, which is made if missing; a kill leaves no half file."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(dataclasses.asdict(config), indent=2)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, config)
 
 
 def load_config(folder: Path) -> TrainConfig:
@@ -63,26 +58,8 @@ def load_config(folder: Path) -> TrainConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        return _build(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError) as error:
+        return from_json(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
         raise UserError(
             f"{path} cannot be read ({error}): use the version of synthjax that wrote it, or start a new run."
         ) from error
-
-
-def _build(cls: type[Config], values: dict[str, Any]) -> Config:
-    """A dataclass from the nested dictionaries of ``dataclasses.asdict``; JSON's lists become tuples.
-
-    Every field has to be there: a default may have changed since the file was written.
-    """
-    hints = typing.get_type_hints(cls)
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if different := names.symmetric_difference(values):
-        raise ValueError(f"differs in {', '.join(sorted(different))}")
-    return cls(**{name: _convert(hints[name], value) for name, value in values.items()})
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value)  # type: ignore[arg-type]
-    return tuple(value) if isinstance(value, list) else value
