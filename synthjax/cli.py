@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import errno
+import inspect
 import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 from rich.console import Console, Group
@@ -19,6 +22,9 @@ from rich.text import Text
 import synthjax
 from synthjax.errors import UserError, unknown
 
+Config = TypeVar("Config")
+Options = TypeVar("Options")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0, or 2 after a mistake of the user's."""
@@ -26,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args
     try:
         _dispatch([arg for arg in args if arg != "--debug"])
-    except SystemExit as stop:  # tyro has already said why
+    except SystemExit as stop:  # the parser has already said why
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         return 130
@@ -49,7 +55,7 @@ def _dispatch(args: list[str]) -> None:
     elif name == "--version":
         print(synthjax.__version__)
     elif name in COMMANDS:
-        tyro.cli(COMMANDS[name], prog=f"synthjax {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+        COMMANDS[name](rest)
     else:
         raise unknown("command", name, COMMANDS)
 
@@ -57,7 +63,7 @@ def _dispatch(args: list[str]) -> None:
 def _help() -> Group:
     commands = Table.grid(padding=(0, 2))
     for name, command in COMMANDS.items():
-        commands.add_row(Text(name, "bold"), (command.__doc__ or "").splitlines()[0])
+        commands.add_row(Text(name, "bold"), _summary(command))
     return Group(
         Text.assemble(("usage", "bold"), ": synthjax COMMAND [OPTIONS]\n"),
         Text("Trains physics humanoids to move like motion clips.\n"),
@@ -66,6 +72,10 @@ def _help() -> Group:
         Text("synthjax COMMAND --debug  adds the traceback of an error"),
         Text("synthjax --version        prints the version"),
     )
+
+
+def _summary(command: Callable[[list[str]], None]) -> str:
+    return (command.__doc__ or "").splitlines()[0]
 
 
 def _explain(error: OSError) -> str | None:
@@ -78,21 +88,101 @@ def _explain(error: OSError) -> str | None:
     return None
 
 
-def doctor(as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
-    """Say what this machine has, what is missing and how to install it.
+def _parse(command: str, options: type[Options], args: list[str], default: Options | None = None) -> Options:
+    """The options of ``synthjax command`` as ``args`` give them, starting from ``default``."""
+    return tyro.cli(
+        options,
+        prog=f"synthjax {command}",
+        description=inspect.getdoc(COMMANDS[command]),
+        args=args,
+        default=default,
+    )
 
-    Args:
-        as_json: Print the report as JSON.
+
+def _run_or_newest(words: list[str]) -> str:
+    if len(words) > 1:
+        raise ValueError("takes one run")
+    return words[0] if words else ""
+
+
+_Resume = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[RUN]",
+        instance_from_str=_run_or_newest,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [] if value is None else [value],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(Generic[Config]):
+    """What ``train`` takes beside the configuration."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    preset: str | None = None  # named settings, which the other options change
+    run_dir: Path | None = None  # folder of a new run; one under runs/ if not given
+    resume: _Resume = None  # go on with this run, or with the newest; other options change its settings
+
+
+# Short forms of options that stand deeper in the configuration.
+SHORT = {"--num-envs": "--agent.num-envs", "--physics": "--physics.engine"}
+
+
+def train(args: list[str]) -> None:
+    """Train a policy; ends with an evaluation and a video.
+
+    --num-envs N and --physics ENGINE are short for --agent.num-envs and --physics.engine.
     """
+    from synthjax import configs
+    from synthjax.training import run_folder
+
+    args = [_long_form(arg) for arg in args]
+    # These three decide what the defaults of all the others are, so they are read first.
+    first = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
+    first.add_argument("--env", default="imitation")
+    first.add_argument("--preset")
+    first.add_argument("--resume", nargs="?", const="")
+    chosen, _ = first.parse_known_args(args)
+    resumed = None if chosen.resume is None else run_folder.find_run(chosen.resume)
+    base = configs.get(chosen.env, chosen.preset) if resumed is None else run_folder.load_config(resumed)
+
+    options = _parse("train", TrainOptions[configs.TrainConfig], args, TrainOptions(base))
+    configs.validate(options.config)
+    folder = resumed or run_folder.new_run_folder(options.config, options.run_dir)
+
+    from synthjax.training import run
+
+    run.train(options.config, folder, resume=resumed is not None)
+
+
+def _long_form(arg: str) -> str:
+    option, equals, value = arg.partition("=")
+    return SHORT.get(option, option) + equals + value
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """How the report is printed."""
+
+    json: tyro.conf.FlagCreatePairsOff[bool] = False  # as JSON
+
+
+def doctor(args: list[str]) -> None:
+    """Say what this machine has, what is missing and how to install it."""
+    options = _parse("doctor", DoctorOptions, args)
     from synthjax.training.doctor import examine, table
 
     checks = examine()
-    if as_json:
+    if options.json:
         print(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
     else:
         Console().print(table(checks))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "train": train,
     "doctor": doctor,
 }

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import subprocess
 import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from synthjax import cli
+import synthjax.training
+from synthjax import cli, configs
+from synthjax.configs import TrainConfig
 from synthjax.errors import UserError
+from synthjax.training import run_folder
+
+Raiser = Callable[[BaseException], None]
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch):
+def failing(monkeypatch: pytest.MonkeyPatch) -> Raiser:
     """Adds a command ``fail`` that raises the error it is given."""
 
     def register(error: BaseException) -> None:
-        def fail() -> None:
+        def fail(args: list[str]) -> None:
             """Fail."""
             raise error
 
@@ -59,13 +68,13 @@ def test_unknown_flag_names_the_near_one(capsys: pytest.CaptureFixture[str]) -> 
     assert "--json" in shown.split("Perhaps you meant")[1]
 
 
-def test_mistake_of_the_user_is_one_sentence(failing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistake_of_the_user_is_one_sentence(failing: Raiser, capsys: pytest.CaptureFixture[str]) -> None:
     failing(UserError("Lower --num-envs to 64."))
     assert cli.main(["fail"]) == 2
     assert capsys.readouterr().err == "Error: Lower --num-envs to 64.\n"
 
 
-def test_debug_adds_the_traceback(failing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_adds_the_traceback(failing: Raiser, capsys: pytest.CaptureFixture[str]) -> None:
     failing(UserError("Lower --num-envs to 64."))
     assert cli.main(["fail", "--debug"]) == 2
     shown = capsys.readouterr().err
@@ -76,7 +85,9 @@ def test_debug_adds_the_traceback(failing, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("code", "advice"), [(errno.ENOSPC, "make room"), (errno.EACCES, "choose another folder")]
 )
-def test_failed_write_is_one_sentence(code: int, advice: str, failing, capsys) -> None:
+def test_failed_write_is_one_sentence(
+    code: int, advice: str, failing: Raiser, capsys: pytest.CaptureFixture[str]
+) -> None:
     failing(OSError(code, "the system's words", "runs/walk/metrics.jsonl"))
     assert cli.main(["fail"]) == 2
     shown = capsys.readouterr().err
@@ -85,12 +96,77 @@ def test_failed_write_is_one_sentence(code: int, advice: str, failing, capsys) -
     assert "Traceback" not in shown
 
 
-def test_fault_of_the_program_is_not_hidden(failing) -> None:
+def test_fault_of_the_program_is_not_hidden(failing: Raiser) -> None:
     failing(OSError(errno.EBADF, "Bad file descriptor"))
     with pytest.raises(OSError, match="Bad file descriptor"):
         cli.main(["fail"])
 
 
-def test_ctrl_c_has_the_shells_exit_code(failing) -> None:
+def test_ctrl_c_has_the_shells_exit_code(failing: Raiser) -> None:
     failing(KeyboardInterrupt())
     assert cli.main(["fail"]) == 130
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[TrainConfig, Path, bool]]:
+    """Collects what ``train`` would have been started with, in an empty working folder."""
+    calls: list[tuple[TrainConfig, Path, bool]] = []
+    fake = types.ModuleType("synthjax.training.run")
+    fake.train = lambda config, folder, resume: calls.append((config, folder, resume))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(synthjax.training, "run", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def test_train_starts_from_the_default_preset(trained: list) -> None:
+    assert cli.main(["train", "--env", "imitation"]) == 0
+    [(config, folder, resume)] = trained
+    assert config == configs.get("imitation")
+    assert folder.parent == run_folder.RUNS
+    assert not resume
+
+
+def test_train_takes_short_and_nested_options(trained: list) -> None:
+    args = "--motion run --num-envs=64 --physics mjx --steps 4096 --agent.learning-rate 1e-3 --run-dir here"
+    assert cli.main(["train", *args.split()]) == 0
+    [(config, folder, _)] = trained
+    assert (config.motion, config.steps, config.physics.engine) == ("run", 4096, "mjx")
+    assert (config.agent.num_envs, config.agent.learning_rate) == (64, 1e-3)
+    assert folder == Path("here")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, named: bool) -> None:
+    before = dataclasses.replace(configs.get("imitation"), motion="cartwheel", seed=5)
+    run_folder.save_config(run_folder.RUNS / "old", before)
+    run = ["runs/old"] if named else []
+    assert cli.main(["train", "--resume", *run, "--steps", "9000000"]) == 0
+    assert trained == [(dataclasses.replace(before, steps=9_000_000), run_folder.RUNS / "old", True)]
+
+
+@pytest.mark.parametrize(
+    ("args", "advice"),
+    [
+        ("--env imitaton", "did you mean imitation?"),
+        ("--preset defalt", "did you mean default?"),
+        ("--num-envs 0", "above zero"),
+        ("--steps -1", "above zero"),
+        ("--agent.num-minibatches 3", "choose a divisor"),
+        ("--resume", "start one with 'synthjax train'"),
+        ("--resume runs/none", "start one with 'synthjax train'"),
+        ("--physics natve", "'native'"),
+        ("--motoin run", "--motion"),
+        ("--steps many", "--steps"),
+        ("--env", "--env"),
+    ],
+)
+def test_mistake_in_train_says_what_to_do(
+    args: str, advice: str, trained: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", *args.split()]) == 2
+    shown = capsys.readouterr().err
+    assert advice in shown
+    assert "Traceback" not in shown
+    assert not trained
+    assert not list(Path().iterdir())

@@ -54,16 +54,24 @@ def test_newest_run_is_found_without_a_name() -> None:
     make_run("old", age=20)
     newest = make_run("new", age=10)
     make_run("oldest", age=30)
-    assert run_folder.find_run(None) == newest
-    assert run_folder.find_run(Path("runs/old")) == Path("runs/old")
+    assert run_folder.find_run("") == newest
+    assert run_folder.find_run("runs/old") == Path("runs/old")
 
 
 def test_missing_run_names_the_near_one() -> None:
     with pytest.raises(UserError, match="synthjax train"):
-        run_folder.find_run(None)
+        run_folder.find_run("")
     make_run("imitation-walk-1")
     with pytest.raises(UserError, match=r"did you mean runs.imitation-walk-1"):
-        run_folder.find_run(Path("runs/imitation-wlak-1"))
+        run_folder.find_run("runs/imitation-wlak-1")
+
+
+def test_run_is_not_overwritten() -> None:
+    folder = make_run("walk")
+    config = configs.get("imitation")
+    assert run_folder.new_run_folder(config, Path("elsewhere")) == Path("elsewhere")
+    with pytest.raises(UserError, match=r"--resume runs.walk"):
+        run_folder.new_run_folder(config, folder)
 
 
 def test_new_folder_never_meets_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:

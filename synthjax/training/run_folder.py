@@ -15,8 +15,18 @@ RUNS = Path("runs")  # below the working folder
 CONFIG_FILE = "config.json"
 
 
-def new_run_folder(config: TrainConfig) -> Path:
-    """A folder under ``runs/`` that does not exist yet, named after motion and time; not made here."""
+def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
+    """A folder without a run, not made here: ``wanted``, or one under ``runs/`` named by motion and time.
+
+    Raises:
+      UserError: ``wanted`` already holds a run.
+    """
+    if wanted is not None:
+        if (wanted / CONFIG_FILE).exists():
+            raise UserError(
+                f"{wanted} holds a run: go on with --resume {wanted}, or choose another --run-dir."
+            )
+        return wanted
     motion = re.sub(r"\W+", "-", Path(config.motion).name).strip("-")[:40]
     name = f"{config.env}-{motion}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, copies = RUNS / name, 1
@@ -26,22 +36,21 @@ def new_run_folder(config: TrainConfig) -> Path:
     return folder
 
 
-def find_run(folder: Path | None) -> Path:
-    """``folder``, checked to be a run, or the newest run under ``runs/`` without one.
+def find_run(folder: str) -> Path:
+    """``folder``, checked to hold a run; the newest run under ``runs/`` for an empty name.
 
     Raises:
       UserError: there is no such run; names the near matches.
     """
     runs = sorted(RUNS.glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime)
-    if folder is None:
-        if not runs:
-            raise UserError(f"There is no run in {RUNS.absolute()}: start one with 'synthjax train'.")
-        return runs[-1].parent
-    if (folder / CONFIG_FILE).is_file():
-        return folder
+    if folder and (Path(folder) / CONFIG_FILE).is_file():
+        return Path(folder)
     if not runs:
-        raise UserError(f"{folder} is not the folder of a run: start a run with 'synthjax train'.")
-    raise unknown("run", str(folder), (str(path.parent) for path in runs))
+        where = f"{folder} is not the folder of a run" if folder else f"There is no run in {RUNS.absolute()}"
+        raise UserError(f"{where}: start one with 'synthjax train'.")
+    if folder:
+        raise unknown("run", folder, (str(path.parent) for path in runs))
+    return runs[-1].parent
 
 
 def save_config(folder: Path, config: TrainConfig) -> None:
