@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 from rich.console import Console, Group
@@ -88,7 +88,7 @@ def _explain(error: OSError) -> str | None:
     return None
 
 
-def _parse(command: str, options: type[Options], args: list[str], default: Options | None = None) -> Options:
+def _parse(command: str, options: type[Options], args: list[str], default: Any = None) -> Options:
     """The options of ``synthjax command`` as ``args`` give them, starting from ``default``."""
     return tyro.cli(
         options,
