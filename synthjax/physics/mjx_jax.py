@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,28 @@ from synthjax.physics.base import ModelVariant
 from synthjax.physics.contacts import GroundContacts
 from synthjax.types import Kinematics, PhysicsState
 
-
 _MINDIST = 1  # mjSENS_CONTACT: keep the contacts with the smallest distance
+
+
+class Inputs(NamedTuple):
+    """What the dynamics of one world start from, by the names of MuJoCo's Data."""
+
+    qpos: jax.Array  # (nq,)
+    qvel: jax.Array  # (nv,)
+    qacc_warmstart: jax.Array  # (nv,)
+    xfrc_applied: jax.Array  # (nbody, 6)
+    ctrl: jax.Array  # (nu,)
+
+
+class Outputs(NamedTuple):
+    """What the dynamics of one world leave behind; forces belong to the last substep."""
+
+    qpos: jax.Array  # (nq,)
+    qvel: jax.Array  # (nv,)
+    qacc_warmstart: jax.Array  # (nv,)
+    actuator_force: jax.Array  # (nu,)
+    sensordata: jax.Array  # (nsensordata,)
+    overflow: jax.Array  # () int32
 
 
 class MjxPhysics:
@@ -37,7 +58,7 @@ class MjxPhysics:
         readable = copy.copy(self.model)
         readable.sensor_intprm[readable.sensor_type == mujoco.mjtSensor.mjSENS_CONTACT, 1] = _MINDIST
         self._nominal = mjx.put_model(readable, impl="jax")
-        self._data = mjx.make_data(self.model, impl="jax")
+        self._data = mjx.make_data(readable, impl="jax")
 
     @property
     def control_dt(self) -> float:
@@ -45,8 +66,7 @@ class MjxPhysics:
 
     def init(self, variant: ModelVariant, qpos: jax.Array, qvel: jax.Array) -> PhysicsState:
         """State at ``qpos`` (nq,), ``qvel`` (nv,), with derived fields computed by the engine."""
-        data = self._data.replace(qpos=qpos, qvel=qvel)
-        return states.restored(self._kinematics(self._model(variant), data), self.model.nu)
+        return states.restored(self._kinematics(variant, qpos, qvel), self.model.nu)
 
     def restore(self, kinematics: Kinematics) -> PhysicsState:
         """State from already derived fields, without a call of the engine; forces are zero."""
@@ -54,31 +74,19 @@ class MjxPhysics:
 
     def step(self, variant: ModelVariant, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
         """One control step: ``n_substeps`` of ``sim_dt`` under constant ``ctrl`` (nu,)."""
-        model = self._model(variant)
-        data = self._data.replace(
-            qpos=state.kinematics.qpos,
-            qvel=state.kinematics.qvel,
-            qacc_warmstart=state.warmstart,
-            xfrc_applied=state.xfrc_applied,
-            ctrl=ctrl,
-        )
-        # TF32 matrix products destabilise the solver on a GPU; networks keep the default.
-        with jax.default_matmul_precision("highest"):
-            blind = _without_sensors(model)
-            data = jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(blind, d), data)
-            data = mjx.sensor_acc(model, data)  # reads the contacts and forces of the last substep
-            kinematics = self._kinematics(model, data)
-        contact, load, force = self._contacts.sum_per_body(data.sensordata[self._contacts.sensor_index])
+        kin = state.kinematics
+        out = self._advance(variant, Inputs(kin.qpos, kin.qvel, state.warmstart, state.xfrc_applied, ctrl))
+        contact, load, force = self._contacts.sum_per_body(out.sensordata[self._contacts.sensor_index])
         stepped = dataclasses.replace(
             state,
-            kinematics=kinematics,
-            warmstart=data.qacc_warmstart,
-            actuator_force=data.actuator_force,
+            kinematics=self._kinematics(variant, out.qpos, out.qvel),
+            warmstart=out.qacc_warmstart,
+            actuator_force=out.actuator_force,
             ground_contact=contact,
             ground_load=load,
             ground_force=force,
             bad=jnp.zeros((), bool),
-            overflow=jnp.zeros((), jnp.int32),  # MJX-JAX has room for every possible contact
+            overflow=out.overflow,
         )
         return states.keep_usable(state, stepped, ctrl)
 
@@ -86,22 +94,31 @@ class MjxPhysics:
         """``on_true`` where ``pred`` () holds, else ``on_false``."""
         return states.select(pred, on_true, on_false)
 
-    def _model(self, variant: ModelVariant) -> mjx.Model:
-        return self._nominal.replace(**variant)
-
-    def _kinematics(self, model: mjx.Model, data: mjx.Data) -> Kinematics:
-        """Derived fields of the state that ``data`` holds now, not of the one before the last substep."""
-        data = mjx.com_vel(model, mjx.com_pos(model, mjx.kinematics(model, data)))
-        com = data.subtree_com[self.model.body_rootid]
-        linvel, angvel = states.origin_velocities(data.cvel, com, data.xpos)
-        return Kinematics(
+    def _advance(self, variant: ModelVariant, inputs: Inputs) -> Outputs:
+        model = self._nominal.replace(**variant)
+        blind = _without_sensors(model)
+        data = self._data.replace(**inputs._asdict())
+        # TF32 matrix products destabilise the solver on a GPU; networks keep the default.
+        with jax.default_matmul_precision("highest"):
+            data = jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(blind, d), data)
+            data = mjx.sensor_acc(model, data)  # reads the contacts and forces of the last substep
+        return Outputs(
             qpos=data.qpos,
             qvel=data.qvel,
-            xpos=data.xpos,
-            xquat=data.xquat,
-            linvel=linvel,
-            angvel=angvel,
+            qacc_warmstart=data.qacc_warmstart,
+            actuator_force=data.actuator_force,
+            sensordata=data.sensordata,
+            overflow=jnp.zeros((), jnp.int32),  # MJX-JAX has room for every possible contact
         )
+
+    def _kinematics(self, variant: ModelVariant, qpos: jax.Array, qvel: jax.Array) -> Kinematics:
+        model = self._nominal.replace(**variant)
+        with jax.default_matmul_precision("highest"):
+            data = mjx.kinematics(model, self._data.replace(qpos=qpos, qvel=qvel))
+            data = mjx.com_vel(model, mjx.com_pos(model, data))
+        com = data.subtree_com[self.model.body_rootid]
+        linvel, angvel = states.origin_velocities(data.cvel, com, data.xpos)
+        return Kinematics(qpos, qvel, data.xpos, data.xquat, linvel, angvel)
 
 
 def _without_sensors(model: mjx.Model) -> mjx.Model:
