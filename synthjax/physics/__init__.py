@@ -4,4 +4,4 @@ from synthjax.physics.base import ModelVariant, Physics
 from synthjax.physics.factory import ENGINES, auto_engine, make_physics
 from synthjax.physics.variants import make_variants
 
-__all__ = ["ENGINES", "ModelVariant", "Physics", "make_physics", "make_variants"]
+__all__ = ["ENGINES", "ModelVariant", "Physics", "auto_engine", "make_physics", "make_variants"]

@@ -110,7 +110,7 @@ def _collect_worlds(function: Callable[[_T], Outputs]) -> Callable[[_T], Outputs
         return function(worlds)
 
     @many.def_vmap
-    def _(axis_size: int, in_batched: list[_T], worlds: _T):
+    def _(axis_size: int, in_batched: list[_T], worlds: _T) -> tuple[Outputs, Outputs]:
         worlds = _spread(axis_size, in_batched[0], worlds)
         inner = jax.tree.leaves(worlds)[0].shape[1]
         flat = jax.tree.map(lambda x: x.reshape(axis_size * inner, *x.shape[2:]), worlds)
@@ -122,7 +122,7 @@ def _collect_worlds(function: Callable[[_T], Outputs]) -> Callable[[_T], Outputs
         return jax.tree.map(lambda x: x[0], many(jax.tree.map(lambda x: x[None], world)))
 
     @one.def_vmap
-    def _(axis_size: int, in_batched: list[_T], world: _T):
+    def _(axis_size: int, in_batched: list[_T], world: _T) -> tuple[Outputs, Outputs]:
         out = many(_spread(axis_size, in_batched[0], world))
         return out, jax.tree.map(lambda _: True, out)
 
