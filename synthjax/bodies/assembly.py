@@ -15,6 +15,8 @@ FRICTION = (1.0, 1.0, 0.005, 0.0001, 0.0001)
 # Time constant 0.02 s: the smallest that is stable at the training substep of 1/120 s
 # (MuJoCo's refsafe would raise anything under two substeps silently).
 SOLREF = (0.02, 1.0)
+# Position target per unit of action: a share of half the hinge's range, at most so many radians.
+POSITION_SCALE_SHARE, MAX_POSITION_SCALE = 0.75, 1.0
 
 
 def solver_options(spec: mujoco.MjSpec) -> None:
@@ -93,10 +95,23 @@ def add_position_motors(spec: mujoco.MjSpec, gains: Mapping[str, float], limits:
         joint.stiffness = np.zeros_like(joint.stiffness)
         joint.damping = set_first(joint.damping, 0.1 * kp)
         motor = spec.add_actuator(
-            name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcerange=[-limits[name], limits[name]],
-            forcelimited=True,
+            name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT,
+            forcerange=[-limits[name], limits[name]], forcelimited=True,
         )  # fmt: skip
         motor.set_to_position(kp=kp)
+
+
+def position_scale(limits: np.ndarray) -> float:
+    """Radians of position target per unit of action: a share of the hinge's range, capped.
+
+    Equal noise on all 63 hinges would shake the trunk's nine far more than one joint of a coarser body,
+    and push hinges of a few degrees against their stops.
+
+    Args:
+      limits: (2,) rad.
+    """
+    half_range = 0.5 * (limits[1] - limits[0])
+    return float(min(MAX_POSITION_SCALE, POSITION_SCALE_SHARE * half_range))
 
 
 def add_torque_motors(

@@ -64,7 +64,7 @@ def make_synth(
     assembly.add_contacts(spec, [name for name, _, _ in _bones()], pairs)
     if actuation == "pd":
         assembly.add_position_motors(spec, kp, {name: PD_FORCE_FACTOR * g for name, g in gear.items()})
-        scale = np.ones(len(kp))
+        scale = np.array([assembly.position_scale(spec.joint(name).range) for name in kp])
     else:
         limits = {
             "torque": (TORQUE_CTRL_LIMIT, TORQUE_FORCE_LIMIT),
@@ -162,8 +162,8 @@ def _add_hinge(body: mujoco.MjsBody, name: str, axis: str, hinge: table.Hinge, s
     if side == "Right" and axis != "X":  # twist and abduction mirror, flexion does not
         lower, upper = -upper, -lower
     joint = body.add_joint(
-        name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=table.AXES[axis], range=[lower, upper], limited=True,
-        armature=0.01,
+        name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=table.AXES[axis], range=[lower, upper],
+        limited=True, armature=0.01,
     )  # fmt: skip
     joint.stiffness = assembly.set_first(joint.stiffness, hinge.stiffness)
     joint.damping = assembly.set_first(joint.damping, hinge.damping)
