@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar
 
 import jax
+import numpy as np
 from flax import struct
 
 PyTree = Any
@@ -90,6 +91,7 @@ class Env(Protocol[EnvContext]):
 
     obs_dim: int
     action_dim: int
+    action_mask: np.ndarray  # (action_dim,) bool, actions that the policy decides; the others stay zero
     control_dt: float
 
     def init_context(self) -> EnvContext: ...

@@ -7,12 +7,17 @@ import jax
 import jax.numpy as jnp
 
 
-def gaussian_log_prob(action: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Log-density of ``action`` (..., A) under N(mean, diag(std²)), summed over A.  -> (...)."""
+def gaussian_log_prob(
+    action: jax.Array, mean: jax.Array, std: jax.Array, active: jax.Array | bool = True
+) -> jax.Array:
+    """Log-density of ``action`` (..., A) under N(mean, diag(std²)), summed over A.  -> (...).
+
+    ``active`` (A,) bool leaves out dimensions that are not the policy's to decide.
+    """
     chex.assert_equal_shape([action, mean])
     z = (action - mean) / std
     per_dim = -0.5 * jnp.square(z) - jnp.log(std) - 0.5 * jnp.log(2.0 * jnp.pi)
-    return jnp.sum(jnp.broadcast_to(per_dim, action.shape), axis=-1)
+    return jnp.sum(jnp.where(active, per_dim, 0.0), axis=-1)
 
 
 def gaussian_kl(mean_p: jax.Array, std_p: jax.Array, mean_q: jax.Array, std_q: jax.Array) -> jax.Array:

@@ -9,6 +9,13 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
+MAIN_BONES = ("Spine",) + tuple(
+    side + bone
+    for side in ("Left", "Right")
+    for bone in ("UpperArm", "LowerArm", "UpperLeg", "LowerLeg", "Foot")
+)
+MAIN_HALF_RANGE = 0.24  # rad; a hinge of less than +-14 degrees only gives way
+
 
 @dataclasses.dataclass(frozen=True)
 class Body:
@@ -41,6 +48,20 @@ class Body:
     def body_ids(self, names: tuple[str, ...]) -> np.ndarray:
         """MuJoCo body ids of ``names``, (len(names),)."""
         return np.array([self.model.body(name).id for name in names])
+
+    @property
+    def main_joints(self) -> tuple[str, ...]:
+        """The hinges that move the body: wide ones of the trunk's base, the arms and the legs.
+
+        The others (hands, toes, neck, the stiff segments of the trunk) follow well enough by themselves.
+        """
+        bodies = {self.bones[bone] for bone in MAIN_BONES if bone in self.bones}
+        return tuple(name for name in self.joints if self._is_main(name, bodies))
+
+    def _is_main(self, joint: str, bodies: set[str]) -> bool:
+        lower, upper = self.model.joint(joint).range
+        owner = self.model.body(int(self.model.joint(joint).bodyid[0])).name
+        return owner in bodies and 0.5 * (upper - lower) >= MAIN_HALF_RANGE
 
     @property
     def body_names(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class ImitationConfig:
     reward: str = "precise"  # name in synthjax.rewards
     reward_scale: float = 1.0  # multiplies the reward
     action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means (pd bodies)
+    steered: Literal["main", "all"] = "main"  # hinges that the policy moves; others hold the reference
     action_scale: float = 0.4  # rad of target per unit of action (pd); share of the motor (torque)
     lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
     max_episode_seconds: float = 10.0  # time limit; its value is bootstrapped
@@ -85,6 +86,7 @@ class ImitationEnv:
         self.fall_bodies = body.body_ids(body.fall_bodies)
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
         self.action_scale = jnp.asarray(body.action_scale * config.action_scale, jnp.float32)
+        self.action_mask = self._steered_joints()
         self._lookback = lookback_matrix(
             self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
             config.sampler.lookback_seconds,
@@ -203,6 +205,12 @@ class ImitationEnv:
         if self.config.action_mode == "reference":
             return reference.qpos[7:] + self.action_scale * action
         return jnp.asarray(self.body.standing_qpos[7:], jnp.float32) + self.action_scale * action
+
+    def _steered_joints(self) -> np.ndarray:
+        """Which actions the policy decides, (nu,) bool.  Torque motors hold nothing: all are steered."""
+        if self.config.steered == "all" or self.body.actuation != "pd":
+            return np.ones(self.action_dim, bool)
+        return np.isin(self.body.joints, self.body.main_joints)
 
     def observe(self, physics: PhysicsState, task: ImitationTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""

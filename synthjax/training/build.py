@@ -62,7 +62,7 @@ def build(config: TrainConfig) -> Run:
     )
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
-    agent = PPO(config.agent, env.obs_dim, env.action_dim)
+    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
     program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length)
     return Run(config, body, physics, clips, env, agent, program)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -27,7 +28,7 @@ class PPOState:
     opt_state: optax.OptState
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
-    updates: jax.Array  # () int32, batches learned from
+    failure_rate: jax.Array  # () moving average of failures per environment step
 
 
 @struct.dataclass
@@ -45,8 +46,12 @@ class Batch:
 class PPO:
     """PPO for a fixed observation and action size.  All methods are pure and traceable."""
 
-    def __init__(self, config: PPOConfig, obs_dim: int, action_dim: int):
+    def __init__(
+        self, config: PPOConfig, obs_dim: int, action_dim: int, action_mask: np.ndarray | None = None
+    ):
+        """``action_mask`` (action_dim,) bool: actions to decide; the others are zero and not learned."""
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
+        self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
         self.policy = MLP(config.hidden, action_dim, last_gain=0.01, activation=config.activation)
         self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
         self.optimizer = optax.chain(
@@ -65,7 +70,7 @@ class PPO:
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.config.learning_rate),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
-            updates=jnp.zeros((), jnp.int32),
+            failure_rate=jnp.asarray(self.config.max_noise_failure),
         )
 
     def act(
@@ -75,9 +80,10 @@ class PPO:
         mean = self._mean(state.params, self._normalize(state.normalizer, obs))
         if deterministic:
             return mean, {}
-        std = self.noise(state.updates)
-        action = mean + std * jax.random.normal(key, mean.shape)
-        return action, {"log_prob": distributions.gaussian_log_prob(action, mean, std), "mean": mean}
+        std = self.noise(state.failure_rate)
+        action = jnp.where(self.active, mean + std * jax.random.normal(key, mean.shape), 0.0)
+        log_prob = distributions.gaussian_log_prob(action, mean, std, self.active)
+        return action, {"log_prob": log_prob, "mean": mean}
 
     def update(self, state: PPOState, data: Transition, key: jax.Array) -> tuple[PPOState, Metrics]:
         """Learns from transitions (T, N, ...) of the current policy."""
@@ -99,12 +105,14 @@ class PPO:
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
+        std = self.noise(state.failure_rate)
+
         def epoch(carry: tuple, epoch_key: jax.Array) -> tuple[tuple, Metrics]:
             order = jax.random.permutation(epoch_key, batch.obs.shape[0])
             minibatches = jax.tree.map(
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
-            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, self.noise(state.updates)), carry, minibatches)
+            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, std), carry, minibatches)
 
         carry = (state.params, state.opt_state, state.learning_rate)
         (params, opt_state, learning_rate), metrics = jax.lax.scan(
@@ -116,31 +124,35 @@ class PPO:
             learning_rate=learning_rate,
             # Frozen while its batch is learned from: ratios compare policies on the same inputs.
             normalizer=update_normalizer(state.normalizer, data.obs),
-            updates=state.updates + 1,
+            failure_rate=config.failure_decay * state.failure_rate
+            + (1.0 - config.failure_decay) * jnp.mean(data.terminated.astype(jnp.float32)),
         )
         return new_state, {
             **jax.tree.map(jnp.mean, metrics),
             "explained_variance": losses.explained_variance(values, targets),
-            "action_noise": self.noise(state.updates),
+            "action_noise": std,
             "learning_rate": learning_rate,
         }
 
-    def noise(self, updates: jax.Array) -> jax.Array:
-        """Standard deviation of the actions after ``updates`` batches: log-linear between two levels."""
+    def noise(self, failure_rate: jax.Array) -> jax.Array:
+        """Standard deviation of the actions: explore while episodes fail, refine once they do not.
+
+        Log-linear in the logarithm of the failure rate () between two levels.  Annealing by samples
+        would need another schedule for every motion; failures say by themselves when to begin.
+        """
         config = self.config
-        steps = updates.astype(jnp.float32) * config.batch_size
-        span = max(config.noise_decay_end - config.noise_decay_begin, 1)
-        done = jnp.clip((steps - config.noise_decay_begin) / span, 0.0, 1.0)
-        return jnp.exp((1 - done) * jnp.log(config.initial_noise) + done * jnp.log(config.final_noise))
+        low, high = jnp.log(config.min_noise_failure), jnp.log(config.max_noise_failure)
+        share = jnp.clip((jnp.log(jnp.maximum(failure_rate, 1e-9)) - low) / (high - low), 0.0, 1.0)
+        return jnp.exp(share * jnp.log(config.max_noise) + (1.0 - share) * jnp.log(config.min_noise))
 
     def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:
         """Policy loss + value loss on one minibatch.
 
-        There is no entropy bonus: the noise follows a schedule, and the gradient does not reach it.
+        There is no entropy bonus: the noise follows the failures, and the gradient does not reach it.
         """
         config = self.config
         mean = self._mean(params, batch.obs)
-        log_prob = distributions.gaussian_log_prob(batch.action, mean, std)
+        log_prob = distributions.gaussian_log_prob(batch.action, mean, std, self.active)
         policy_loss, clip_fraction = losses.clipped_surrogate(
             log_prob, batch.log_prob, batch.advantage, config.clip_ratio
         )
@@ -168,7 +180,7 @@ class PPO:
         return normalize(normalizer, obs, self.config.observation_clip)
 
     def _mean(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-        return self.policy.apply(params["policy"], obs)
+        return jnp.where(self.active, self.policy.apply(params["policy"], obs), 0.0)
 
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
         return self.value.apply(params["value"], obs)[..., 0]

@@ -24,10 +24,11 @@ class PPOConfig:
     min_learning_rate: float = 5e-5
     max_learning_rate: float = 2e-3
     target_kl: float = 0.05  # the learning rate is lowered above 2 x this KL and raised below half of it
-    initial_noise: float = 0.2  # standard deviation of actions until noise_decay_begin
-    final_noise: float = 0.05  # and from noise_decay_end on; log-linear between
-    noise_decay_begin: int = 100_000  # environment steps
-    noise_decay_end: int = 600_000  # environment steps
+    max_noise: float = 0.2  # standard deviation of actions while episodes fail often
+    min_noise: float = 0.05  # and once they hardly fail; log-linear between
+    max_noise_failure: float = 0.1  # failures per environment step from which max_noise is used
+    min_noise_failure: float = 0.005  # failures per environment step below which min_noise is used
+    failure_decay: float = 0.95  # of the moving average of failures, per batch
     hidden: tuple[int, ...] = (256, 128)  # widths of both networks
     activation: str = "relu"
     observation_clip: float = 5.0  # of normalised observations
