@@ -43,7 +43,8 @@ def test_speed_leaves_out_compiling_and_evaluating() -> None:
 
 def test_resumed_run_counts_only_its_own_steps() -> None:
     clock = Clock()
-    display, _ = make(clock, start_steps=500)
+    display, _ = make(clock)
+    display.resume_at(500)
     display.phase(Phase.TRAINING)
     assert display.seconds_left is None
     clock.now += 10

@@ -43,7 +43,6 @@ class TrainingDisplay:
     Args:
         title: name of the run.
         total_steps: environment steps at which the run ends, all worlds together.
-        start_steps: environment steps already taken by the run that is resumed.
         console: where to draw.
         interval: seconds between two plain lines.
         clock: seconds that only ever increase.
@@ -53,7 +52,6 @@ class TrainingDisplay:
         self,
         title: str,
         total_steps: int,
-        start_steps: int = 0,
         *,
         console: Console | None = None,
         interval: float = 10.0,
@@ -61,7 +59,7 @@ class TrainingDisplay:
     ) -> None:
         self._title = title
         self._total = total_steps
-        self._start_steps = self._steps = start_steps
+        self._start_steps = self._steps = 0
         self._console = console or Console()
         self._interval = interval
         self._clock = clock
@@ -86,6 +84,10 @@ class TrainingDisplay:
         self._phase, self._phase_start = phase, now
         if self._live is None and changed and phase != Phase.TRAINING:
             self._print_phase()
+
+    def resume_at(self, env_steps: int) -> None:
+        """Says that the run goes on from ``env_steps`` environment steps."""
+        self._start_steps = self._steps = env_steps
 
     def update(self, env_steps: int, metrics: Mapping[str, float]) -> None:
         """Takes the environment steps of the run so far and the newest metrics, by the names in ``SHOWN``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -163,13 +162,6 @@ def policy_of(run: Run, deterministic: bool) -> Any:
 def rank(figures: Mapping[str, float]) -> float:
     """One number to compare checkpoints by: completion first, then body error."""
     return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e4
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes ``content`` so that a crash leaves either the old file or the new one."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 @contextmanager

@@ -1,0 +1,51 @@
+"""A whole training run: from a configuration to a folder with a policy, its figures and its video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from synthjax.configs import TrainConfig
+from synthjax.training import devices, run_folder
+from synthjax.training.build import build, check_run_fits
+from synthjax.training.display import Phase, TrainingDisplay
+from synthjax.training.loop import Trainer
+from synthjax.training.metrics import MetricsWriter
+from synthjax.training.reporting import evaluate_run, render_run, report_table
+
+
+def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+    """Trains in ``folder`` until the configured steps are done or the user stops it.
+
+    Raises:
+      UserError: something in the configuration does not exist, fit or match the folder's checkpoint.
+    """
+    console = Console()
+    devices.enable_compilation_cache()
+    if hint := devices.unused_gpu_hint():
+        console.print(hint, soft_wrap=True)
+    run = build(config)
+    check_run_fits(run)
+    run_folder.save_config(folder, config)
+    console.print(
+        f"{folder}: {config.motion} on {run.body.name}/{run.body.actuation}, {run.physics.name} physics, "
+        f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step",
+        soft_wrap=True,
+    )
+    with TrainingDisplay(str(folder), config.steps, console=console) as display:
+        trainer = Trainer(run, folder, display)
+        state = trainer.prepare(resume)
+        display.resume_at(trainer.env_steps(state))
+        resumed_at = trainer.env_steps(state) if resume else None
+        with MetricsWriter(folder, resumed_at) as writer:
+            state, finished = trainer.train(state, writer)
+        if not finished:
+            display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
+            return
+        display.phase(Phase.EVALUATING)
+        report = evaluate_run(run, state.agent, folder, episodes=256)
+        display.phase(Phase.RENDERING)
+        video = render_run(run, state.agent, folder / "video.mp4")
+    console.print(report_table(report))
+    console.print(video, soft_wrap=True)
