@@ -11,6 +11,7 @@ from synthjax.bodies import Body
 CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
 _FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
 _FLIGHT_RISE = 0.04  # m
+_FLIGHT_EDGE = 0.035  # s
 _LEVEL_SMOOTHING = 0.04  # s, standard deviation
 
 
@@ -71,39 +72,44 @@ def centre_of_mass(body: Body, qpos: np.ndarray) -> np.ndarray:
     return out
 
 
-def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+    """Which frames are without support, (T,) bool.
+
+    A flight is an interval in which the lowest point rises by more than :data:`_FLIGHT_RISE` while
+    the centre of mass falls freely, widened by :data:`_FLIGHT_EDGE` of take-off and landing.
+    """
+    frames = len(qpos)
+    pad = frames if loop else 0
+    mode = "wrap" if loop else "edge"
+    lowest = np.pad(lowest_points(body, qpos).min(axis=-1), pad, mode=mode)
+    height = np.pad(centre_of_mass(body, qpos)[:, 2], pad, mode=mode)
+    acceleration = gaussian_filter1d(height, 0.04 * fps, order=2, mode="nearest") * fps**2
+    falling = acceleration < -0.5 * 9.81
+    flight = np.zeros(len(lowest), dtype=bool)
+    for start, stop in intervals(lowest > np.percentile(lowest, 25) + _FLIGHT_RISE):
+        flight[start:stop] = acceleration[start:stop].mean() < -0.5 * 9.81
+    edge = round(_FLIGHT_EDGE * fps)
+    for start, stop in intervals(flight | falling):
+        if flight[start:stop].any():
+            flight[max(0, start - edge) : stop + edge] = True
+    return flight[pad : pad + frames]
+
+
+def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np.ndarray) -> np.ndarray:
     """Height (T,) by which each frame must be lowered for its support to stand on the floor.
 
     Where the figure is supported, that is its lowest point; across flights it is interpolated, so
-    that a jump keeps its height.  A flight is an interval in which the lowest point rises by more
-    than :data:`_FLIGHT_RISE` while the centre of mass falls freely; smoothing keeps the root's path
-    free of jerks.
+    that a jump keeps its height.  Smoothing keeps the root's path free of jerks.
     """
-    lowest = lowest_points(body, qpos).min(axis=-1)
-    height = centre_of_mass(body, qpos)[:, 2]
     frames = len(qpos)
     pad = frames if loop else 0
-    lowest, height = (np.pad(x, pad, mode="wrap") if loop else x for x in (lowest, height))
-    supported = ~_flights(lowest, height, fps)
+    mode = "wrap" if loop else "edge"
+    lowest = np.pad(lowest_points(body, qpos).min(axis=-1), pad, mode=mode)
+    supported = ~np.pad(flight, pad, mode=mode)
     times = np.arange(len(lowest))
     level = np.interp(times, times[supported], lowest[supported])
     level = gaussian_filter1d(level, _LEVEL_SMOOTHING * fps, mode="nearest")
     return level[pad : pad + frames]
-
-
-def _flights(lowest: np.ndarray, height: np.ndarray, fps: float) -> np.ndarray:
-    """Which frames are without support, (T,) bool."""
-    acceleration = gaussian_filter1d(height, 0.04 * fps, order=2, mode="nearest") * fps**2
-    falling = acceleration < -0.5 * 9.81
-    risen = lowest > np.percentile(lowest, 25) + _FLIGHT_RISE
-    flight = np.zeros(len(lowest), dtype=bool)
-    for start, stop in intervals(risen):
-        if acceleration[start:stop].mean() < -0.5 * 9.81:
-            flight[start:stop] = True
-    for start, stop in intervals(flight | falling):
-        if flight[start:stop].any():
-            flight[start:stop] = True
-    return flight
 
 
 def intervals(mask: np.ndarray) -> list[tuple[int, int]]:

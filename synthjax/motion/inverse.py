@@ -10,7 +10,7 @@ from synthjax.bodies import Body
 from synthjax.motion.targets import Targets
 
 # Weights of positions (1/m) and orientations (1/rad) in the least-squares problem.
-_POSITION = {"Hips": 10.0, "Leg": 5.0, "Foot": 10.0, "Arm": 5.0, "Hand": 5.0}
+_POSITION = {"Hips": 10.0, "Leg": 5.0, "Foot": 20.0, "Arm": 5.0, "Hand": 5.0}
 _ORIENTATION = {"Hips": 5.0, "UpperChest": 3.0, "Head": 1.0, "Foot": 3.0}
 # Pull of each hinge towards its reference angle (1/rad), by the end of its name.  What no target sees
 # (hands, toes) stays put, the collar bones move only when the arm alone cannot reach, and knees and
@@ -29,10 +29,12 @@ def _weight(table: dict[str, float], name: str) -> float:
     return next((cost for suffix, cost in table.items() if name.endswith(suffix)), 0.0)
 
 
-def solve(body: Body, targets: Targets, posture: np.ndarray | None = None) -> np.ndarray:
-    """Trajectory (T, nq) that meets ``targets`` within the joint limits, warm-started along time.
+def solve(body: Body, targets: Targets, start: np.ndarray | None = None) -> np.ndarray:
+    """Trajectory (T, nq) that meets ``targets`` within the joint limits.
 
-    ``posture`` (T, nq) is what free hinges are drawn to, frame by frame; by default the rest pose.
+    Without ``start`` every frame continues from the one before and free hinges are drawn to the rest
+    pose.  With ``start`` (T, nq) every frame begins at its own row and is drawn to it, so that a
+    closed cycle stays closed.
     """
     model = body.model
     configuration = mink.Configuration(model)
@@ -45,10 +47,12 @@ def solve(body: Body, targets: Targets, posture: np.ndarray | None = None) -> np
     rest = mink.PostureTask(model, _posture_cost(body))
     limits = [mink.ConfigurationLimit(model)]
 
-    start = model.qpos0.copy()
-    start[:3] = targets.positions["Hips"][0]
-    start[3:7] = targets.rotations["Hips"][0].as_quat(scalar_first=True)
-    configuration.update(start)
+    if start is None:
+        first = model.qpos0.copy()
+        first[:3] = targets.positions["Hips"][0]
+        first[3:7] = targets.rotations["Hips"][0].as_quat(scalar_first=True)
+        configuration.update(first)
+        rest.set_target(model.qpos0)
     out = np.zeros((targets.num_frames, model.nq))
     for t in range(targets.num_frames):
         for bone, task in tasks.items():
@@ -59,8 +63,10 @@ def solve(body: Body, targets: Targets, posture: np.ndarray | None = None) -> np
                     mink.SO3(_quat(rotation, t)), np.zeros(3) if position is None else position[t]
                 )
             )
-        rest.set_target(model.qpos0 if posture is None else posture[t])
-        for _ in range(_ITERATIONS if t else _ITERATIONS_FIRST):
+        if start is not None:
+            configuration.update(start[t])
+            rest.set_target(start[t])
+        for _ in range(_ITERATIONS if t or start is not None else _ITERATIONS_FIRST):
             # dt = 1 makes each iteration one Gauss-Newton step.
             step = mink.solve_ik(
                 configuration, [*tasks.values(), rest], 1.0, solver="daqp", damping=1e-4, limits=limits

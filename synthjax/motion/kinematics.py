@@ -62,6 +62,13 @@ def finite_velocities(
     return np.stack([differentiate(model, b, a, dt) for b, a, dt in zip(before, after, span, strict=True)])
 
 
+def central_rate(values: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+    """Time derivative of ``values`` (T, ...) by central differences, across the seam of a loop."""
+    if loop:
+        return (np.roll(values, -1, axis=0) - np.roll(values, 1, axis=0)) * (0.5 * fps)
+    return np.gradient(values, 1.0 / fps, axis=0)
+
+
 def differentiate(model: mujoco.MjModel, start: np.ndarray, end: np.ndarray, dt: float) -> np.ndarray:
     """The velocity (nv,) that carries ``start`` (nq,) to ``end`` (nq,) in ``dt`` seconds.
 

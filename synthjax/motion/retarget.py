@@ -6,14 +6,16 @@ import numpy as np
 
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
-from synthjax.motion.ground import floor_level, ground_contacts
+from synthjax.motion.ground import ground_contacts
 from synthjax.motion.inverse import solve
 from synthjax.motion.kinematics import finite_velocities, forward_kinematics
-from synthjax.motion.seam import close_cycle
+from synthjax.motion.planting import bend_ends, plant
+from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.targets import make_targets
 
 FPS = 60.0
+_SMOOTHING = 0.02  # s, standard deviation: takes out the kinks of spliced sources
 
 
 def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
@@ -27,7 +29,9 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     offset = None
     if motion.loop:
         qpos, offset = close_cycle(body.model, qpos, fps)
-    qpos[:, 2] -= floor_level(body, qpos, fps, motion.loop)
+    qpos = smooth(qpos, _SMOOTHING * fps, offset)
+    qpos = bend_ends(body, qpos, fps, motion.loop)
+    qpos = plant(body, qpos, fps, offset)
     return make_clip(
         body, motion.name, fps, qpos, loop_offset=offset, source=motion.source, licence=motion.licence
     )

@@ -1,4 +1,4 @@
-"""Closing a cycle: frames of a looping motion made continuous in position and in velocity."""
+"""Continuity of trajectories: loops closed in position and in velocity, jerks smoothed away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 
 import mujoco
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from synthjax.motion.kinematics import differentiate
 
@@ -27,7 +28,7 @@ def close_cycle(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np
     goal[:3] += offset
     mismatch = differentiate(model, qpos[-1], goal, 1.0)
     share = np.arange(frames + 1) / frames - 0.5
-    closed = _move(model, qpos, share[:, None] * mismatch)
+    closed = displace(model, qpos, share[:, None] * mismatch)
 
     # One-sided second-order differences at both ends.
     steps = [differentiate(model, a, b, dt) for a, b in itertools.pairwise(closed)]
@@ -36,12 +37,44 @@ def close_cycle(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np
     distance = np.minimum(np.arange(frames), frames - np.arange(frames)) * dt
     half = min(_BLEND, 0.5 * frames * dt)
     bump = 0.25 * half * np.maximum(0.0, 1.0 - distance / half) ** 2
-    return _move(model, closed, bump[:, None] * jump), offset
+    return displace(model, closed, bump[:, None] * jump), offset
 
 
-def _move(model: mujoco.MjModel, qpos: np.ndarray, tangent: np.ndarray) -> np.ndarray:
+def displace(model: mujoco.MjModel, qpos: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     """``qpos`` (T, nq) displaced by ``tangent`` (T, nv) on the configuration manifold."""
     out = qpos.copy()
     for q, v in zip(out, tangent, strict=True):
         mujoco.mj_integratePos(model, q, v, 1.0)
     return out
+
+
+def smooth(qpos: np.ndarray, frames: float, loop_offset: np.ndarray | None) -> np.ndarray:
+    """``qpos`` (T, nq) under a Gaussian of standard deviation ``frames``, across the seam of a loop."""
+    out = qpos.copy()
+    turn = np.where((qpos[1:, 3:7] * qpos[:-1, 3:7]).sum(axis=-1) < 0.0, -1.0, 1.0)
+    out[1:, 3:7] *= np.cumprod(turn)[:, None]
+    if loop_offset is None:
+        out = gaussian_filter1d(out, frames, axis=0, mode="nearest")
+    else:
+        before, after = out.copy(), out.copy()
+        before[:, :3] -= loop_offset
+        after[:, :3] += loop_offset
+        # After a whole turn per cycle the same orientation comes back with the other sign.
+        seam = 1.0 if out[-1, 3:7] @ out[0, 3:7] >= 0.0 else -1.0
+        before[:, 3:7] *= seam
+        after[:, 3:7] *= seam
+        out = gaussian_filter1d(np.concatenate([before, out, after]), frames, axis=0)[
+            len(qpos) : 2 * len(qpos)
+        ]
+    out[:, 3:7] /= np.linalg.norm(out[:, 3:7], axis=-1, keepdims=True)
+    return out
+
+
+def smooth_change(
+    model: mujoco.MjModel, before: np.ndarray, after: np.ndarray, frames: float, loop: bool
+) -> np.ndarray:
+    """``before`` (T, nq) and its smoothed change to ``after`` (T, nq): the motion itself stays crisp."""
+    change = np.stack([differentiate(model, b, a, 1.0) for b, a in zip(before, after, strict=True)])
+    return displace(
+        model, before, gaussian_filter1d(change, frames, axis=0, mode="wrap" if loop else "nearest")
+    )

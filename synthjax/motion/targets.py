@@ -58,8 +58,9 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
     hips = orientation["Hips"]
     rotations = {"Hips": hips, "UpperChest": orientation[chest]}
     bend = (hips.inv() * orientation[chest]).as_rotvec()
-    for i, bone in enumerate(SPINE[:-1]):
-        rotations[bone] = hips * Rotation.from_rotvec(bend * (i + 1) / len(SPINE))
+    spine = [bone for bone in SPINE if bone in body.bones]
+    for i, bone in enumerate(spine[:-1]):
+        rotations[bone] = hips * Rotation.from_rotvec(bend * (i + 1) / len(spine))
     for bone in ("LeftFoot", "RightFoot"):
         rotations[bone] = orientation[bone]
     rotations["Head"] = orientation["Neck"]
@@ -69,7 +70,7 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
     scale = _leg_length(rest) / _leg_length(dict(zip(motion.bones, motion.rest, strict=True)))
     positions = {"Hips": scale * middle + hips.apply(rest["Hips"] - rest_middle)}
     parent = "Hips"
-    for bone in SPINE:
+    for bone in spine:
         positions[bone] = positions[parent] + rotations[parent].apply(rest[bone] - rest[parent])
         parent = bone
     positions["Head"] = positions["UpperChest"] + rotations["UpperChest"].apply(

@@ -1,0 +1,150 @@
+"""How good clips are: the table of docs/clips.md, made by ``python -m synthjax.motion.report``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from synthjax.bodies import Body, make_body
+from synthjax.motion.build_clips import read_sources
+from synthjax.motion.clip import Clip
+from synthjax.motion.dynamics import demand
+from synthjax.motion.ground import flights, lowest_points
+from synthjax.motion.library import resolve_motions
+from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.targets import make_targets
+
+_AT_LIMIT = 1e-3  # rad
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipReport:
+    """Measures of one clip; a joint's share counts frames."""
+
+    clip: str
+    seconds: float
+    loop: bool
+    key_error_mm: float  # mean distance of key bodies from the scaled source, relative to the hips
+    skate: float  # m/s, mean horizontal speed of the ball of the foot in contact
+    penetration_mm: float  # deepest
+    float_mm: float  # mean height of the lowest point, flights left out
+    seam: float  # m/s, jump of the root's velocity across the loop's seam
+    max_rate: float  # rad/s, fastest hinge
+    at_limit: float  # share of all joint-frames within a milliradian of a limit
+    worst_limit: str  # the joint that is there most, and its share
+    over_force: float  # share of joint-frames that ask for more than the servo gives
+    worst_force: str  # the joint that asks most often, and its share
+    residual: float  # mean root force that no contact can give, in body weights, flights included
+
+
+def measure(clip: Clip, motion: SkeletonMotion, body: Body) -> ClipReport:
+    """Measures ``clip`` against the ``motion`` that it was retargeted from."""
+    lowest = lowest_points(body, clip.qpos).min(axis=-1)
+    supported = ~flights(body, clip.qpos, clip.fps, clip.loop)
+    hinges = clip.qpos[:, 7:]
+    limits = body.model.jnt_range[[body.model.joint(name).id for name in body.joints]]
+    at_limit = (hinges < limits[:, 0] + _AT_LIMIT) | (hinges > limits[:, 1] - _AT_LIMIT)
+    needed = demand(body, clip)
+    over = np.abs(needed.torque) > body.model.actuator_forcerange[:, 1]
+    return ClipReport(
+        clip=clip.name,
+        seconds=round(clip.duration, 2),
+        loop=clip.loop,
+        key_error_mm=round(_key_error(clip, motion, body), 1),
+        skate=round(_skate(clip, body), 3),
+        penetration_mm=round(1000.0 * max(0.0, -lowest.min()), 1),
+        float_mm=round(1000.0 * float(np.abs(lowest[supported]).mean()), 1),
+        seam=round(_seam(clip), 3),
+        max_rate=round(float(np.abs(clip.qvel[:, 6:]).max()), 1),
+        at_limit=round(float(at_limit.mean()), 4),
+        worst_limit=_worst(at_limit, body),
+        over_force=round(float(over.mean()), 4),
+        worst_force=_worst(over, body),
+        residual=round(float(needed.residual.mean()), 3),
+    )
+
+
+def _key_error(clip: Clip, motion: SkeletonMotion, body: Body) -> float:
+    """Millimetres."""
+    targets = make_targets(motion, body, clip.fps)
+    ids = {name: i for i, name in enumerate(clip.body_names)}
+    hips = targets.positions["Hips"][: clip.num_frames]
+    errors = []
+    for bone in ("Head", "LeftHand", "RightHand", "LeftFoot", "RightFoot"):
+        wanted = targets.positions[bone][: clip.num_frames] - hips
+        reached = clip.xpos[:, ids[body.bones[bone]]] - clip.xpos[:, ids[body.bones["Hips"]]]
+        errors.append(np.linalg.norm(reached - wanted, axis=-1))
+    return 1000.0 * float(np.mean(errors))
+
+
+def _skate(clip: Clip, body: Body) -> float:
+    ids = {name: i for i, name in enumerate(clip.body_names)}
+    speeds = []
+    for side in ("Left", "Right"):
+        foot = ids[body.bones[f"{side}Foot"]]
+        ball = ids[body.bones.get(f"{side}Toes", body.bones[f"{side}Foot"])]
+        contact = clip.contacts[:, foot] | clip.contacts[:, ball]
+        speeds.append(np.linalg.norm(clip.linvel[contact, ball, :2], axis=-1))
+    return float(np.concatenate(speeds).mean()) if any(map(len, speeds)) else 0.0
+
+
+def _seam(clip: Clip) -> float:
+    if not clip.loop:
+        return 0.0
+    path = clip.qpos[[-2, -1, 0, 1], :3].copy()
+    path[2:] += clip.loop_offset
+    steps = np.diff(path, axis=0) * clip.fps
+    return float(np.abs(np.diff(steps, axis=0)).max())
+
+
+def _worst(mask: np.ndarray, body: Body) -> str:
+    """The joint in which ``mask`` (T, num_joints) holds most often."""
+    share = mask.mean(axis=0)
+    if not share.any():
+        return "-"
+    return f"{body.joints[int(share.argmax())]} {100.0 * share.max():.0f} %"
+
+
+_COLUMNS = {
+    "clip": "clip",
+    "seconds": "s",
+    "loop": "loop",
+    "key_error_mm": "key bodies mm",
+    "skate": "skate m/s",
+    "penetration_mm": "penetration mm",
+    "float_mm": "off the floor mm",
+    "seam": "seam m/s",
+    "max_rate": "fastest hinge rad/s",
+    "worst_limit": "most at its limit",
+    "worst_force": "most beyond its torque",
+    "residual": "unbalanced weight",
+}
+
+
+def to_markdown(reports: list[ClipReport]) -> str:
+    """The table of docs/clips.md."""
+    lines = [f"| {' | '.join(_COLUMNS.values())} |", "|---" * len(_COLUMNS) + "|"]
+    for report in reports:
+        row = dataclasses.asdict(report)
+        row["loop"] = "yes" if report.loop else "no"
+        lines.append(f"| {' | '.join(str(row[key]) for key in _COLUMNS)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, required=True, help="where the figures go")
+    args = parser.parse_args()
+    body = make_body("synth")
+    reports = [measure(resolve_motions(m.name, body)[0], m, body) for m in read_sources()]
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps([dataclasses.asdict(report) for report in reports], indent=1) + "\n")
+    print(to_markdown(reports))
+
+
+if __name__ == "__main__":
+    main()
