@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 from rich.console import Console, Group
@@ -164,6 +164,79 @@ def _long_form(arg: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class PolicyOptions:
+    """Which policy, and how it acts."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
+        ""  # folder; newest if not given
+    )
+    best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    mode: Literal["deterministic", "stochastic"] = "deterministic"  # mean actions, or sampled ones
+    seconds: float | None = None  # length of an episode; that of the run's evaluations if not given
+    motion: str | None = None  # other clips than the run's
+    fine: tyro.conf.FlagCreatePairsOff[bool] = False  # half the time step and 100 solver iterations
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions(PolicyOptions):
+    """How much is evaluated, and where the figures go."""
+
+    episodes: int = 256  # episodes each with exact and with noisy starts
+    out: Path | None = None  # JSON file; evaluation.json in the run's folder if not given
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayOptions(PolicyOptions):
+    """Where the video goes."""
+
+    video: Path | None = None  # MP4 file; video.mp4 in the run's folder if not given
+
+
+def evaluate(args: list[str]) -> None:
+    """Evaluate a trained policy by the fixed rule."""
+    options = _parse("eval", EvalOptions, args)
+    _check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
+    saved, folder = _load(options)
+    from synthjax.training.reporting import REPORT_FILE, evaluate_run, report_table
+
+    path = options.out or folder / REPORT_FILE
+    report = evaluate_run(
+        saved.run, saved.agent_state, path, episodes=options.episodes,
+        deterministic=options.mode == "deterministic", seconds=options.seconds,
+    )  # fmt: skip
+    Console().print(report_table(report))
+    Console().print(f"Figures: {path}", soft_wrap=True)
+
+
+def play(args: list[str]) -> None:
+    """Make a video of a trained policy beside its reference."""
+    options = _parse("play", PlayOptions, args)
+    _check_positive({"--seconds": options.seconds})
+    saved, folder = _load(options)
+    from synthjax.training.reporting import render_run
+
+    video = render_run(
+        saved.run, saved.agent_state, options.video or folder / "video.mp4", seconds=options.seconds,
+        deterministic=options.mode == "deterministic",
+    )  # fmt: skip
+    Console().print(video, soft_wrap=True)
+
+
+def _load(options: PolicyOptions) -> tuple[Any, Path]:
+    from synthjax.training import devices, run_folder, saved
+
+    folder = run_folder.find_run(options.run)
+    devices.enable_compilation_cache()
+    return saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion), folder
+
+
+def _check_positive(options: dict[str, float | None]) -> None:
+    for name, value in options.items():
+        if value is not None and value <= 0:
+            raise UserError(f"{name} is {value}: give a number above zero.")
+
+
+@dataclasses.dataclass(frozen=True)
 class DoctorOptions:
     """How the report is printed."""
 
@@ -184,5 +257,7 @@ def doctor(args: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
+    "eval": evaluate,
+    "play": play,
     "doctor": doctor,
 }

@@ -44,6 +44,7 @@ def validate(config: TrainConfig) -> None:
         "--agent.min-noise": agent.min_noise,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
+        "--physics.solver-iterations": physics.solver_iterations,
         "--task.max-episode-seconds": task.max_episode_seconds,
         "--task.termination-distance": task.termination_distance,
         "--task.starts-per-bin": task.starts_per_bin,
@@ -56,7 +57,9 @@ def validate(config: TrainConfig) -> None:
         if value <= 0:
             raise UserError(f"{option} is {value}: give a number above zero.")
     if not agent.hidden or min(agent.hidden) <= 0:
-        raise UserError(f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero.")
+        raise UserError(
+            f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."
+        )
     if agent.batch_size % agent.num_minibatches:
         raise UserError(
             f"A batch of --agent.num-envs {agent.num_envs} x --agent.unroll-length {agent.unroll_length} = "

@@ -24,6 +24,7 @@ class PhysicsConfig:
     engine: Literal["auto", "native", "mjx", "warp"] = "auto"  # auto: native on a CPU, warp on NVIDIA
     sim_dt: float = 1 / 120  # s, one substep
     n_substeps: int = 6  # substeps per control step: 20 control steps a second
+    solver_iterations: int = 6  # most Newton iterations of the contact solver per substep
 
 
 @dataclasses.dataclass(frozen=True)

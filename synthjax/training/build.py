@@ -57,9 +57,9 @@ def build(config: TrainConfig) -> Run:
       UserError: something in it does not exist or does not fit together.
     """
     body = make_body(config.body.name, config.body.actuation)
-    physics = make_physics(
-        config.physics.engine, body, config.physics.sim_dt, config.physics.n_substeps
-    )
+    settings = config.physics
+    body.model.opt.iterations = settings.solver_iterations
+    physics = make_physics(settings.engine, body, settings.sim_dt, settings.n_substeps)
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
     agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)

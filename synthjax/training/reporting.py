@@ -25,13 +25,13 @@ GHOST_OFFSET = (0.0, 0.9, 0.0)
 def evaluate_run(
     run: Run,
     agent_state: Any,
-    folder: Path,
+    path: Path,
     *,
     episodes: int,
     deterministic: bool = True,
     seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Evaluates by the fixed rule, from exact starts and from noisy ones, and writes ``evaluation.json``.
+    """Evaluates by the fixed rule, from exact starts and from noisy ones, and writes the report to ``path``.
 
     Returns:
       ``{"rule", "nominal", "start_noise", "clips", "time_bins", ...}`` as plain numbers.
@@ -53,13 +53,15 @@ def evaluate_run(
         "clips": {name: scores.as_dict() for name, scores in scores_by_clip(nominal, names).items()},
         "time_bins": time_bins(nominal, names),
     }
-    write_json(folder / REPORT_FILE, report)
+    write_json(path, report)
     return report
 
 
 def report_table(report: dict[str, Any]) -> Table:
     """The report for the terminal: one row per clip, and one for noisy starts."""
-    table = Table(title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}", title_justify="left")
+    table = Table(
+        title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}", title_justify="left"
+    )
     table.add_column("starts")
     for heading in ("complete", "body error", "root-relative", "joints", "distance", "foot skate"):
         table.add_column(heading, justify="right")

@@ -12,7 +12,7 @@ from synthjax.training.build import build, check_run_fits
 from synthjax.training.display import Phase, TrainingDisplay
 from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter
-from synthjax.training.reporting import evaluate_run, render_run, report_table
+from synthjax.training.reporting import REPORT_FILE, evaluate_run, render_run, report_table
 
 
 def train(config: TrainConfig, folder: Path, resume: bool) -> None:
@@ -44,7 +44,7 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
             return
         display.phase(Phase.EVALUATING)
-        report = evaluate_run(run, state.agent, folder, episodes=256)
+        report = evaluate_run(run, state.agent, folder / REPORT_FILE, episodes=256)
         display.phase(Phase.RENDERING)
         video = render_run(run, state.agent, folder / "video.mp4")
     console.print(report_table(report))
