@@ -9,10 +9,12 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-MAIN_BONES = ("Spine",) + tuple(
-    side + bone
-    for side in ("Left", "Right")
-    for bone in ("UpperArm", "LowerArm", "UpperLeg", "LowerLeg", "Foot")
+# The hips have hinges on bodies whose root is the chest.
+MAIN_BONES = (
+    "Hips",
+    "Spine",
+    *(f"Left{bone}" for bone in ("UpperArm", "LowerArm", "UpperLeg", "LowerLeg", "Foot")),
+    *(f"Right{bone}" for bone in ("UpperArm", "LowerArm", "UpperLeg", "LowerLeg", "Foot")),
 )
 MAIN_HALF_RANGE = 0.24  # rad; a hinge of less than +-14 degrees only gives way
 

@@ -23,6 +23,7 @@ from synthjax.errors import UserError, unknown
 # The Synth's: a hinge with less is unstable under the servos' gains.
 MIN_ARMATURE = 0.01  # kg m^2
 _UPRIGHT = 0.8  # cosine of the largest angle between the figure's axes and the world's
+_DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
 _SOLID = (
     mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_ELLIPSOID,
     mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_MESH,
@@ -261,14 +262,20 @@ def _add_hinge(rest: _RestPose, j: int, body: mujoco.MjsBody, name: str) -> None
 
 def _add_geom(rest: _RestPose, g: int, spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str) -> None:
     model = rest.model
-    kind, material = mujoco.mjtGeom(model.geom_type[g]), int(model.geom_matid[g])
+    kind = mujoco.mjtGeom(model.geom_type[g])
     mesh = _add_mesh(model, int(model.geom_dataid[g]), spec) if kind == mujoco.mjtGeom.mjGEOM_MESH else ""
     body.add_geom(
         name=name, type=kind, size=model.geom_size[g], meshname=mesh, group=model.geom_group[g],
         pos=rest.place(rest.data.geom_xpos[g], int(model.geom_bodyid[g])),
         quat=rest.orientation(rest.data.geom_xmat[g]),
-        rgba=model.geom_rgba[g] if material < 0 else model.mat_rgba[material], contype=0, conaffinity=0,
+        rgba=_colour(model, g), contype=0, conaffinity=0,
     )  # fmt: skip
+
+
+def _colour(model: mujoco.MjModel, g: int) -> np.ndarray:
+    """As MuJoCo draws the geom: its own colour, unless that is the default and it has a material."""
+    own, material = model.geom_rgba[g], int(model.geom_matid[g])
+    return model.mat_rgba[material] if material >= 0 and np.array_equal(own, _DEFAULT_RGBA) else own
 
 
 def _add_mesh(model: mujoco.MjModel, mesh: int, spec: mujoco.MjSpec) -> str:
