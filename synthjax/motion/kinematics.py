@@ -62,6 +62,12 @@ def finite_velocities(
     return np.stack([differentiate(model, b, a, dt) for b, a, dt in zip(before, after, span, strict=True)])
 
 
+def hinge_limits(model: mujoco.MjModel) -> np.ndarray:
+    """(nq - 7, 2) rad, stops of each hinge in qpos order; infinite where there are none."""
+    free = np.array([-np.inf, np.inf])
+    return np.where(model.jnt_limited[1:, None].astype(bool), model.jnt_range[1:], free)
+
+
 def central_rate(values: np.ndarray, fps: float, loop: bool) -> np.ndarray:
     """Time derivative of ``values`` (T, ...) by central differences, across the seam of a loop."""
     if loop:

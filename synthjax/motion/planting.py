@@ -102,7 +102,11 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
         if bone.endswith("Foot"):
             rotation = _flatten(rotation, contact, fps, loop)
             rotations[bone] = rotation
-        shifted = point + _shift(point, height, contact, fps, loop_offset)
+        shift = _shift(point, height, contact, fps, loop_offset)
+        if bone.endswith("Hand"):
+            # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
+            shift[:, 2] = np.maximum(shift[:, 2], 0.0)
+        shifted = point + shift
         positions[bone] = _within_reach(
             world.xpos[:, ids[bone]],
             shifted - rotation.apply(anchor),

@@ -14,6 +14,7 @@ from synthjax.motion.build_clips import read_sources
 from synthjax.motion.clip import Clip
 from synthjax.motion.dynamics import demand
 from synthjax.motion.ground import flights, lowest_points
+from synthjax.motion.kinematics import hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.targets import make_targets
@@ -46,7 +47,7 @@ def measure(clip: Clip, motion: SkeletonMotion, body: Body) -> ClipReport:
     lowest = lowest_points(body, clip.qpos).min(axis=-1)
     supported = ~flights(body, clip.qpos, clip.fps, clip.loop)
     hinges = clip.qpos[:, 7:]
-    limits = body.model.jnt_range[[body.model.joint(name).id for name in body.joints]]
+    limits = hinge_limits(body.model)
     at_limit = (hinges < limits[:, 0] + _AT_LIMIT) | (hinges > limits[:, 1] - _AT_LIMIT)
     needed = demand(body, clip)
     over = np.abs(needed.torque) > body.model.actuator_forcerange[:, 1]

@@ -8,7 +8,7 @@ from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
 from synthjax.motion.ground import ground_contacts
 from synthjax.motion.inverse import solve
-from synthjax.motion.kinematics import finite_velocities, forward_kinematics
+from synthjax.motion.kinematics import finite_velocities, forward_kinematics, hinge_limits
 from synthjax.motion.planting import bend_ends, plant
 from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
@@ -32,6 +32,8 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     qpos = smooth(qpos, _SMOOTHING * fps, offset)
     qpos = bend_ends(body, qpos, fps, motion.loop)
     qpos = plant(body, qpos, fps, offset)
+    # Closing and smoothing may have carried a hinge a little beyond its stop.
+    qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)
     return make_clip(
         body, motion.name, fps, qpos, loop_offset=offset, source=motion.source, licence=motion.licence
     )
