@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_bodies import box, walker
+from physics_bodies import box
 from physics_engines import NUM_WORLDS, engine, nominal, start
 
 from synthjax.physics import make_physics
+from synthjax.types import PhysicsState
 
 
 def test_rollout_on_mjx_has_no_host_callback():
@@ -76,11 +77,12 @@ def test_warp_under_nested_vmaps_equals_one_flat_batch():
 @pytest.mark.slow
 def test_warp_counts_contacts_that_it_had_no_room_for(monkeypatch):
     pytest.importorskip("warp")
-    physics = make_physics("warp", walker(), 0.005, 1)
-    monkeypatch.setattr(physics, "_max_contacts", 3)
-    state, ctrl = start("warp")
-    four = jax.tree.map(lambda x: x[:4], (state, ctrl))
-    crowded = physics.init({}, jnp.asarray(walker().standing_qpos, jnp.float32), jnp.zeros(18))
-    four = (jax.tree.map(lambda x, c: jnp.broadcast_to(c, x.shape), four[0], crowded), four[1])
-    after = jax.jit(jax.vmap(lambda s, c: physics.step({}, s, c)))(*four)
-    assert (after.overflow > 0).any()
+    physics = make_physics("warp", box(), 0.005, 4)
+    qpos = jnp.tile(jnp.asarray(box().standing_qpos, jnp.float32), (4, 1)).at[:, 2].add(-0.001)
+
+    def step(qpos: jax.Array) -> PhysicsState:
+        return physics.step({}, physics.init({}, qpos, jnp.zeros(6)), jnp.zeros(0))
+
+    assert not jax.jit(jax.vmap(step))(qpos).overflow.any()
+    monkeypatch.setattr(physics, "_max_contacts", 3)  # room for twelve contacts of sixteen
+    assert jax.jit(jax.vmap(lambda q: step(q)))(qpos).overflow.any()

@@ -17,6 +17,7 @@ from synthjax.physics.base import ModelVariant
 from synthjax.physics.mjx_jax import Inputs, MjxPhysics, Outputs
 
 _T = TypeVar("_T")
+_FEW_CONTACTS = 32  # per world: up to here the contact buffer has room for all
 
 # Bits of Data.overflow that stand for lost contacts or constraints.  The others (solver iterations
 # used up) are everyday with the few iterations that training affords.
@@ -80,10 +81,11 @@ class WarpPhysics(MjxPhysics):
     def _template(self, num_worlds: int) -> mjx.Data:
         """Data with buffers for ``num_worlds`` worlds, as traceable fills instead of large constants.
 
-        The shared contact buffer holds half of what all worlds could have at once: worlds with every
-        geom on the ground are rare, and an overflow is counted.
+        The contact buffer is shared, and its size costs time.  For a body of many geoms it holds half of
+        what all worlds could have at once: not all lie flat on every geom, and an overflow is counted.
         """
-        contacts = max(self._max_contacts, num_worlds * self._max_contacts // 2)
+        per_world = min(self._max_contacts, max(_FEW_CONTACTS, self._max_contacts // 2))
+        contacts = max(self._max_contacts, num_worlds * per_world)
         with jax.ensure_compile_time_eval():
             data = mjx.make_data(
                 self.model, impl="warp", naconmax=max(contacts, 1), njmax=max(self._max_constraints, 1)

@@ -68,10 +68,8 @@ def keep_usable(previous: PhysicsState, stepped: PhysicsState, ctrl: jax.Array) 
         warmstart=jnp.zeros_like(previous.warmstart),
         xfrc_applied=finite(previous.xfrc_applied),
         overflow=stepped.overflow,
-        engine=None,
     )
-    kept = select(bad, fallback, dataclasses.replace(stepped, engine=None))
-    return dataclasses.replace(kept, bad=bad, engine=stepped.engine)
+    return dataclasses.replace(select(bad, fallback, stepped), bad=bad)
 
 
 def select(pred: jax.Array, on_true: PhysicsState, on_false: PhysicsState) -> PhysicsState:
