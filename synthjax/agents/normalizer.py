@@ -44,7 +44,9 @@ def update_normalizer(state: Normalizer, batch: jax.Array) -> Normalizer:
     return Normalizer(
         count=jnp.minimum(total, MAX_COUNT),
         mean=state.mean + share * delta,
-        variance=(1 - share) * state.variance + share * batch_variance + share * (1 - share) * jnp.square(delta),
+        variance=(1 - share) * state.variance
+        + share * batch_variance
+        + share * (1 - share) * jnp.square(delta),
     )
 
 

@@ -44,7 +44,7 @@ def validate(config: TrainConfig) -> None:
         "--agent.min-noise": agent.min_noise,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
-        "--physics.solver-iterations": physics.solver_iterations,
+        "--physics.solver-iterations": physics.solver_iterations or 1,
         "--task.max-episode-seconds": task.max_episode_seconds,
         "--task.termination-distance": task.termination_distance,
         "--task.starts-per-bin": task.starts_per_bin,

@@ -24,7 +24,8 @@ class PhysicsConfig:
     engine: Literal["auto", "native", "mjx", "warp"] = "auto"  # auto: native on a CPU, warp on NVIDIA
     sim_dt: float = 1 / 120  # s, one substep
     n_substeps: int = 6  # substeps per control step: 20 control steps a second
-    solver_iterations: int = 6  # most Newton iterations of the contact solver per substep
+    solver: Literal["auto", "newton", "pgs"] = "auto"  # contact solver; auto: pgs on native, else newton
+    solver_iterations: int | None = None  # most per substep; 10 for pgs and 6 for newton if not given
 
 
 @dataclasses.dataclass(frozen=True)

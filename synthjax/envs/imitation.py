@@ -134,7 +134,7 @@ class ImitationEnv:
         time = task.time + self.control_dt
         reference = self.library.sample(task.clip, time)
         physics = self.physics.step(task.variant, state.physics, self.control(action, reference))
-        new_task = task.replace(time=time, age=task.age + 1, previous_action=action)
+        new_task = dataclasses.replace(task, time=time, age=task.age + 1, previous_action=action)
 
         undesired = self.undesired_contacts(physics, task.clip, time)
         terms = self.reward(
@@ -160,7 +160,8 @@ class ImitationEnv:
             "overflow": physics.overflow.astype(jnp.float32),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
-        return state.replace(
+        return dataclasses.replace(
+            state,
             physics=physics,
             obs=flatten(self.observe(physics, new_task)),
             reward=reward,
@@ -173,10 +174,11 @@ class ImitationEnv:
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
         """``on_true`` where ``done`` (), else ``on_false``."""
         physics = self.physics.select(done, on_true.physics, on_false.physics)
-        rest = jax.tree.map(
-            lambda a, b: jnp.where(done, a, b), on_true.replace(physics=None), on_false.replace(physics=None)
-        )
-        return rest.replace(physics=physics)
+        # The engine's own state is chosen by the engine; here the two must only look alike.
+        on_true = dataclasses.replace(on_true, physics=physics)
+        on_false = dataclasses.replace(on_false, physics=physics)
+        chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
+        return dataclasses.replace(chosen, physics=physics)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
         """Failures and visits per bin, summed over the leading axis of ``state``."""
@@ -194,7 +196,7 @@ class ImitationEnv:
         sampler = update_sampler(
             self.config.sampler, ctx.sampler, stats["failures"], stats["visits"], self._lookback
         )
-        return ctx.replace(sampler=sampler)
+        return dataclasses.replace(ctx, sampler=sampler)
 
     # ------------------------------------------------------------------ its parts
 
@@ -259,7 +261,7 @@ class ImitationEnv:
         return self.observe(*self._first_start())
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
-        physics, task = self._first_start()
+        physics, _ = self._first_start()
         zero = jnp.zeros(self.action_dim)
         return self.reward(
             TrackingInputs(

@@ -51,9 +51,7 @@ def target_parts(
     heading = quat.quat_heading(body.xquat[root])
     return {
         f"{name}_root_offset": quat.quat_rotate_inverse(heading, target.xpos[root] - body.xpos[root]),
-        f"{name}_root_rotation": quat.quat_to_6d(
-            quat.quat_mul(quat.quat_conj(heading), target.xquat[root])
-        ),
+        f"{name}_root_rotation": quat.quat_to_6d(quat.quat_mul(quat.quat_conj(heading), target.xquat[root])),
         f"{name}_joint_errors": target.qpos[7:] - body.qpos[7:],
         f"{name}_key_body_errors": quat.quat_rotate_inverse(
             heading, target.xpos[key_bodies] - body.xpos[key_bodies]

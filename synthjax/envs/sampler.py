@@ -59,7 +59,9 @@ def update_sampler(
     rate = failures / jnp.maximum(visits, 1.0)
     hardness = jnp.maximum(lookback @ rate, config.floor * jnp.maximum(jnp.max(rate), 1e-6))
     uniform = 1.0 / failures.shape[0]
-    probabilities = config.uniform_share * uniform + (1.0 - config.uniform_share) * hardness / jnp.sum(hardness)
+    probabilities = config.uniform_share * uniform + (1.0 - config.uniform_share) * hardness / jnp.sum(
+        hardness
+    )
     return SamplerState(failures=failures, visits=visits, probabilities=probabilities)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Generic
 
 import jax
@@ -21,6 +22,6 @@ class AutoReset(Generic[EnvContext]):
         The second holds the true final observation, from which a time limit is bootstrapped.
         """
         key, reset_key = jax.random.split(state.key)
-        stepped = self.env.step(ctx, state.replace(key=key), action)
+        stepped = self.env.step(ctx, dataclasses.replace(state, key=key), action)
         done = stepped.terminated | stepped.truncated
         return self.env.select(done, self.env.reset(ctx, reset_key), stepped), stepped

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import mujoco
 
 from synthjax.agents.ppo import PPO
 from synthjax.bodies import Body, make_body
-from synthjax.configs.train import TrainConfig
+from synthjax.configs.train import PhysicsConfig, TrainConfig
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.envs.reset_table import StartNoise
+from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions
-from synthjax.physics import make_physics
+from synthjax.physics import auto_engine, make_physics
 from synthjax.physics.base import Physics
 from synthjax.training.devices import check_memory, tree_bytes
 from synthjax.training.program import TrainProgram
@@ -46,6 +48,8 @@ class Run:
         return ImitationEnv(self.body, self.physics, self.clips, task, seed=EVALUATION_SEED)
 
 
+SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
+ITERATIONS = {"newton": 6, "pgs": 10}
 # Start noise of evaluations: fixed, so that runs of different seeds are compared on the same starts.
 EVALUATION_SEED = 20_000
 
@@ -57,14 +61,34 @@ def build(config: TrainConfig) -> Run:
       UserError: something in it does not exist or does not fit together.
     """
     body = make_body(config.body.name, config.body.actuation)
-    settings = config.physics
-    body.model.opt.iterations = settings.solver_iterations
-    physics = make_physics(settings.engine, body, settings.sim_dt, settings.n_substeps)
+    physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
     agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
     program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length)
     return Run(config, body, physics, clips, env, agent, program)
+
+
+def build_physics(config: PhysicsConfig, body: Body) -> Physics:
+    """The engine that ``config`` names, with its contact solver.
+
+    On the native engine projected Gauss-Seidel is the default: a humanoid on its feet has some twenty
+    constraint rows against 69 degrees of freedom, so ten sweeps over the rows cost 0.65 of Newton's
+    time and end 3 mrad from its solution after 0.3 s of walking.  MJX and Warp have no such solver.
+
+    Raises:
+      UserError: unknown engine, or a solver that the engine does not have.
+    """
+    engine = auto_engine() if config.engine == "auto" else config.engine
+    solver = config.solver
+    if solver == "auto":
+        solver = "pgs" if engine == "native" else "newton"
+    if solver == "pgs" and engine != "native":
+        raise UserError(f"The {engine} engine has no pgs solver: use --physics.solver newton.")
+    options = body.model.opt
+    options.solver = SOLVERS[solver]
+    options.iterations = config.solver_iterations or ITERATIONS[solver]
+    return make_physics(engine, body, config.sim_dt, config.n_substeps)
 
 
 def check_run_fits(run: Run) -> None:

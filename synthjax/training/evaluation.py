@@ -7,6 +7,7 @@ when the world becomes unstable.  Errors count failed episodes up to their failu
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -16,12 +17,12 @@ from flax import struct
 
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.motion import quaternions as quat
-from synthjax.types import EnvState, Kinematics, PhysicsState
+from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
 
 FAIL_DISTANCE = 0.5  # m
 
-# (observations (N, obs_dim), keys (N,)) -> actions (N, A)
-Policy = Callable[[jax.Array, jax.Array], jax.Array]
+# (policy's parameters, observations (N, obs_dim), random key) -> actions (N, A)
+Policy = Callable[[PyTree, jax.Array, jax.Array], jax.Array]
 
 
 @struct.dataclass
@@ -44,7 +45,7 @@ class EpisodeTrace:
 
 @functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps"))
 def run_episodes(
-    env: ImitationEnv, policy: Policy, policy_state: object, starts: jax.Array, key: jax.Array, num_steps: int
+    env: ImitationEnv, policy: Policy, policy_state: PyTree, starts: jax.Array, key: jax.Array, num_steps: int
 ) -> tuple[EnvState, EpisodeTrace]:
     """Runs one episode from each start without resets.
 
@@ -68,7 +69,7 @@ def run_episodes(
         state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
         record = jax.vmap(functools.partial(_record, env))(state)
         failed = record.failed & alive
-        record = record.replace(alive=alive, failed=failed, over=record.over & alive)
+        record = dataclasses.replace(record, alive=alive, failed=failed, over=record.over & alive)
         return (state, alive & ~failed & ~record.over), record
 
     alive = jnp.ones(starts.shape[0], bool)

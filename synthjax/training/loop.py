@@ -100,7 +100,8 @@ class Trainer:
         )
         scores = score(trace)
         self.display.update(
-            self.env_steps(state), {"completion": scores.completion, "body_error": scores.body_error_mm / 1000}
+            self.env_steps(state),
+            {"completion": scores.completion, "body_error": scores.body_error_mm / 1000},
         )
         return {name: value for name, value in scores.as_dict().items() if value is not None}
 

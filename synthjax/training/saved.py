@@ -50,7 +50,7 @@ def load_policy(
             f"go on with 'synthjax train --resume {folder}'."
         )
     template = jax.eval_shape(run.program.init, jax.random.key(0))
-    template = template.replace(env=None, ctx=None, key=None, iteration=None)
+    template = dataclasses.replace(template, env=None, ctx=None, key=None, iteration=None)
     # The finer model has the same bodies but another hash; its observation is what must fit.
     expected = {"observation": run.env.layout.hash} if fine else run.identity
     state, _ = checkpoints.restore(step, template, expected=expected, partial=True)
@@ -63,6 +63,7 @@ def finer(config: TrainConfig) -> TrainConfig:
         config.physics,
         sim_dt=config.physics.sim_dt / 2,
         n_substeps=config.physics.n_substeps * 2,
+        solver="newton",
         solver_iterations=100,
     )
     return dataclasses.replace(config, physics=physics)

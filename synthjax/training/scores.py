@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from synthjax.training.evaluation import EpisodeTrace
 
@@ -44,7 +45,7 @@ def score(trace: EpisodeTrace, mask: np.ndarray | None = None) -> Scores:
     failed = np.asarray(trace.failed)[:, chosen]
     ended = failed | np.asarray(trace.over)[:, chosen]
 
-    def mean(values: np.ndarray) -> float:
+    def mean(values: ArrayLike) -> float:
         return float(np.asarray(values)[:, chosen][alive].mean())
 
     down = np.asarray(trace.feet_down)[:, chosen][alive].sum()

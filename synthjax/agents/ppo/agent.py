@@ -159,7 +159,12 @@ class PPO:
         value_loss = 0.5 * jnp.mean(jnp.square(self._value(params, batch.obs) - batch.target))
         loss = policy_loss + config.value_coefficient * value_loss
         kl = jnp.mean(distributions.gaussian_kl(batch.mean, std, mean, std))
-        metrics = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl, "clip_fraction": clip_fraction}
+        metrics = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "kl": kl,
+            "clip_fraction": clip_fraction,
+        }
         return loss, metrics
 
     def _minibatch_step(self, carry: tuple, batch: Batch, std: jax.Array) -> tuple[tuple, Metrics]:
@@ -168,7 +173,7 @@ class PPO:
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
         learning_rate = self._adapt(learning_rate, metrics["kl"])
-        return (params, opt_state, learning_rate), metrics | {"grad_norm": optax.global_norm(grads)}
+        return (params, opt_state, learning_rate), metrics | {"grad_norm": optax.tree.norm(grads)}
 
     def _adapt(self, learning_rate: jax.Array, kl: jax.Array) -> jax.Array:
         """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""
@@ -180,7 +185,9 @@ class PPO:
         return normalize(normalizer, obs, self.config.observation_clip)
 
     def _mean(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-        return jnp.where(self.active, self.policy.apply(params["policy"], obs), 0.0)
+        mean: jax.Array = self.policy.apply(params["policy"], obs)  # type: ignore[assignment]
+        return jnp.where(self.active, mean, 0.0)
 
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-        return self.value.apply(params["value"], obs)[..., 0]
+        value: jax.Array = self.value.apply(params["value"], obs)  # type: ignore[assignment]
+        return value[..., 0]
