@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from synthjax.envs.reset_table import StartNoise
@@ -60,15 +61,18 @@ def evaluate_run(
 def report_table(report: dict[str, Any]) -> Table:
     """The report for the terminal: one row per clip, and one for noisy starts."""
     table = Table(
-        title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}", title_justify="left"
+        title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    table.add_column("starts")
-    for heading in ("complete", "body error", "root-relative", "joints", "distance", "foot skate"):
-        table.add_column(heading, justify="right")
+    table.add_column("starts", no_wrap=True)
+    for heading in ("complete", "body", "root-rel.", "joints", "distance", "skate"):
+        table.add_column(heading, justify="right", no_wrap=True)
     rows = dict(report["clips"])
     if len(rows) > 1:
         rows["all clips"] = report["nominal"]
-    rows["with start noise"] = report["start_noise"]
+    rows["with noise"] = report["start_noise"]
     for name, values in rows.items():
         table.add_row(name, *_cells(Scores(**values)))
     return table
