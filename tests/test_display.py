@@ -60,7 +60,7 @@ def test_pipe_gets_one_line_per_interval_and_per_phase() -> None:
         display.phase(Phase.TRAINING)
         for step in range(1, 26):
             clock.now += 1
-            display.update(40 * step, {"reward": 0.5, "completion": 0.25, "body_error": 0.061, "loss": 3.0})
+            display.update(40 * step, {"reward": 0.5, "completion": 0.25, "body_error_mm": 61.0, "loss": 3.0})
         display.phase(Phase.SAVING)
     lines = out.getvalue().splitlines()
     assert lines[0] == "0:00  compiling"
@@ -83,7 +83,7 @@ def test_panel_shows_what_the_user_asks_about() -> None:
     display, out = make(clock, terminal=True)
     display.phase(Phase.TRAINING)
     clock.now += 5
-    display.update(250, {"reward": 0.5, "completion": 0.25, "body_error": 0.061})
+    display.update(250, {"reward": 0.5, "completion": 0.25, "body_error_mm": 61.0})
     Console(file=out, width=110, color_system=None).print(display.render())
     shown = out.getvalue()
     for part in ("collecting and updating", "250 of 1 k steps", "0.500", "25%", "61 mm", "0:15 left", "50"):

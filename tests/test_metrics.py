@@ -27,9 +27,9 @@ def tensorboard_scalars(run_dir: Path) -> Iterator[tuple[int, str, float]]:
 
 def test_rows_are_on_disk_before_the_writer_is_closed(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path / "run")
-    writer.write(2048, {"reward": np.float32(0.5), "body_error": np.array([0.25])[0]})
+    writer.write(2048, {"reward": np.float32(0.5), "body_error_mm": np.array([0.25])[0]})
     line = (tmp_path / "run" / METRICS_FILE).read_text()
-    assert json.loads(line) == {"env_steps": 2048, "kind": "train", "reward": 0.5, "body_error": 0.25}
+    assert json.loads(line) == {"env_steps": 2048, "kind": "train", "reward": 0.5, "body_error_mm": 0.25}
     writer.close()
 
 

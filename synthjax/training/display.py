@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -30,7 +31,7 @@ class Phase(StrEnum):
 SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "reward": ("reward per step", lambda value: f"{value:.3f}"),
     "completion": ("episode completion", lambda value: f"{value:.0%}"),
-    "body_error": ("body error", lambda value: f"{1000 * value:.0f} mm"),
+    "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
 }
 
 
@@ -92,7 +93,7 @@ class TrainingDisplay:
     def update(self, env_steps: int, metrics: Mapping[str, float]) -> None:
         """Takes the environment steps of the run so far and the newest metrics, by the names in ``SHOWN``."""
         self._steps = env_steps
-        self._metrics.update({name: float(metrics[name]) for name in SHOWN if name in metrics})
+        self._metrics.update({name: v for name in SHOWN if math.isfinite(v := metrics.get(name, math.nan))})
         now = self._clock()
         if self._live is None and now - self._last_line >= self._interval:
             self._last_line = now

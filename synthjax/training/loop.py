@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -99,9 +100,9 @@ class Trainer:
             self.run, self._evaluation_env, state.agent, config.episodes, config.seconds, deterministic=True
         )
         scores = score(trace)
-        self.display.update(
-            self.env_steps(state),
-            {"completion": scores.completion, "body_error": scores.body_error_mm / 1000},
+        self.display.message(
+            f"{self.env_steps(state):,} steps: {scores.completion:.0%} of evaluation episodes complete, "
+            f"body error {scores.body_error_mm:.0f} mm"
         )
         return {name: value for name, value in scores.as_dict().items() if value is not None}
 
@@ -128,8 +129,11 @@ class Trainer:
     def _log(self, pending: tuple[int, Mapping[str, jax.Array]], writer: MetricsWriter) -> None:
         steps, device_metrics = pending
         metrics = {name: float(value) for name, value in jax.device_get(device_metrics).items()}
+        ended = metrics["completed"] + metrics["failed"]
+        # Share of the training episodes that ended in this epoch; there may be none.
+        metrics["completion"] = metrics["completed"] / ended if ended else math.nan
         writer.write(steps, metrics)
-        self.display.update(steps, {"reward": metrics["reward"]})
+        self.display.update(steps, metrics)
 
 
 def evaluation_trace(
