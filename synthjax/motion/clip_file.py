@@ -20,8 +20,10 @@ from synthjax.errors import UserError
 from synthjax.motion.clip import CLIP_VERSION, Clip
 from synthjax.motion.kinematics import finite_velocities, forward_kinematics
 
-_FIELDS = ("version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset")
-_FIELDS += ("source", "licence", "first_xpos")
+_FIELDS = (
+    "version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset",
+    "source", "licence", "first_xpos",
+)  # fmt: skip
 _SAME_BODY = 1e-3  # m, largest difference of body positions on the clip's own body
 
 
@@ -103,11 +105,12 @@ def load_clip(path: Path, body: Body) -> Clip:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a clip file, checked for presence and version."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here because NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             content = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise UserError(f"There is no clip '{path}': check the path.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, AttributeError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, TypeError):
         raise UserError(f"'{path}' is damaged or not a clip: make it again with 'synthjax motion'.") from None
     missing = [key for key in _FIELDS if key not in content]
     if missing:

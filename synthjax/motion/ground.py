@@ -78,11 +78,8 @@ def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
     A flight is an interval in which the lowest point rises by more than :data:`_FLIGHT_RISE` while
     the centre of mass falls freely, widened by :data:`_FLIGHT_EDGE` of take-off and landing.
     """
-    frames = len(qpos)
-    pad = frames if loop else 0
-    mode = "wrap" if loop else "edge"
-    lowest = np.pad(lowest_points(body, qpos).min(axis=-1), pad, mode=mode)
-    height = np.pad(centre_of_mass(body, qpos)[:, 2], pad, mode=mode)
+    lowest = _unrolled(lowest_points(body, qpos).min(axis=-1), loop)
+    height = _unrolled(centre_of_mass(body, qpos)[:, 2], loop)
     acceleration = gaussian_filter1d(height, 0.04 * fps, order=2, mode="nearest") * fps**2
     falling = acceleration < -0.5 * 9.81
     flight = np.zeros(len(lowest), dtype=bool)
@@ -92,7 +89,7 @@ def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
     for start, stop in intervals(flight | falling):
         if flight[start:stop].any():
             flight[max(0, start - edge) : stop + edge] = True
-    return flight[pad : pad + frames]
+    return _one_cycle(flight, loop)
 
 
 def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np.ndarray) -> np.ndarray:
@@ -101,15 +98,22 @@ def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np
     Where the figure is supported, that is its lowest point; across flights it is interpolated, so
     that a jump keeps its height.  Smoothing keeps the root's path free of jerks.
     """
-    frames = len(qpos)
-    pad = frames if loop else 0
-    mode = "wrap" if loop else "edge"
-    lowest = np.pad(lowest_points(body, qpos).min(axis=-1), pad, mode=mode)
-    supported = ~np.pad(flight, pad, mode=mode)
+    lowest = _unrolled(lowest_points(body, qpos).min(axis=-1), loop)
+    supported = ~_unrolled(flight, loop)
     times = np.arange(len(lowest))
     level = np.interp(times, times[supported], lowest[supported])
-    level = gaussian_filter1d(level, _LEVEL_SMOOTHING * fps, mode="nearest")
-    return level[pad : pad + frames]
+    return _one_cycle(gaussian_filter1d(level, _LEVEL_SMOOTHING * fps, mode="nearest"), loop)
+
+
+def _unrolled(values: np.ndarray, loop: bool) -> np.ndarray:
+    """Three cycles of a loop, so that its seam lies inside; else ``values`` themselves."""
+    return np.tile(values, 3) if loop else values
+
+
+def _one_cycle(values: np.ndarray, loop: bool) -> np.ndarray:
+    """The middle one of three cycles."""
+    frames = len(values) // 3
+    return values[frames : 2 * frames] if loop else values
 
 
 def intervals(mask: np.ndarray) -> list[tuple[int, int]]:

@@ -29,51 +29,85 @@ def _weight(table: dict[str, float], name: str) -> float:
     return next((cost for suffix, cost in table.items() if name.endswith(suffix)), 0.0)
 
 
-def solve(body: Body, targets: Targets, start: np.ndarray | None = None) -> np.ndarray:
-    """Trajectory (T, nq) that meets ``targets`` within the joint limits.
+def solve(body: Body, targets: Targets) -> np.ndarray:
+    """Trajectory (T, nq) that meets ``targets`` within the joint limits, free hinges near the rest pose.
 
-    Without ``start`` every frame continues from the one before and free hinges are drawn to the rest
-    pose.  With ``start`` (T, nq) every frame begins at its own row and is drawn to it, so that a
-    closed cycle stays closed.
+    Each frame starts from its neighbour, once forwards and once back from the end; the sweep that
+    comes closer is taken, since a limb that starts on the wrong side of a limit can stay there.
     """
-    model = body.model
-    configuration = mink.Configuration(model)
-    tasks: dict[str, mink.FrameTask] = {}
-    for bone in {**targets.positions, **targets.rotations}:
-        position = _weight(_POSITION, bone) if bone in targets.positions else 0.0
-        orientation = _weight(_ORIENTATION, bone) if bone in targets.rotations else 0.0
-        if position or orientation:
-            tasks[bone] = mink.FrameTask(body.bones[bone], "body", position, orientation)
-    rest = mink.PostureTask(model, _posture_cost(body))
-    limits = [mink.ConfigurationLimit(model)]
+    forth = np.arange(targets.num_frames)
+    first = body.model.qpos0.copy()
+    first[:3] = targets.positions["Hips"][0]
+    first[3:7] = targets.rotations["Hips"][0].as_quat(scalar_first=True)
+    forwards = _sweep(body, targets, forth, first)
+    backwards = _sweep(body, targets, forth[::-1], forwards[0][-1])
+    return min(forwards, backwards, key=lambda sweep: sweep[1])[0]
 
-    if start is None:
-        first = model.qpos0.copy()
-        first[:3] = targets.positions["Hips"][0]
-        first[3:7] = targets.rotations["Hips"][0].as_quat(scalar_first=True)
-        configuration.update(first)
-        rest.set_target(model.qpos0)
-    out = np.zeros((targets.num_frames, model.nq))
-    for t in range(targets.num_frames):
-        for bone, task in tasks.items():
-            position = targets.positions.get(bone)
-            rotation = targets.rotations.get(bone)
-            task.set_target(
-                mink.SE3.from_rotation_and_translation(
-                    mink.SO3(_quat(rotation, t)), np.zeros(3) if position is None else position[t]
-                )
-            )
-        if start is not None:
-            configuration.update(start[t])
-            rest.set_target(start[t])
-        for _ in range(_ITERATIONS if t or start is not None else _ITERATIONS_FIRST):
-            # dt = 1 makes each iteration one Gauss-Newton step.
-            step = mink.solve_ik(
-                configuration, [*tasks.values(), rest], 1.0, solver="daqp", damping=1e-4, limits=limits
-            )
-            configuration.integrate_inplace(step, 1.0)
-        out[t] = configuration.q
+
+def refine(body: Body, targets: Targets, qpos: np.ndarray) -> np.ndarray:
+    """``qpos`` (T, nq) moved to ``targets``, every frame by itself and no more than needed.
+
+    A closed cycle stays closed.
+    """
+    problem = _Problem(body, targets)
+    out = np.zeros_like(qpos)
+    for t, q in enumerate(qpos):
+        problem.configuration.update(q)
+        problem.rest.set_target(q)
+        problem.advance(t, _ITERATIONS)
+        out[t] = problem.configuration.q
     return out
+
+
+def _sweep(body: Body, targets: Targets, order: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, float]:
+    """Solutions (T, nq) with the frames taken in ``order`` from ``first`` (nq,), and their mean cost."""
+    problem = _Problem(body, targets)
+    problem.configuration.update(first)
+    problem.rest.set_target(body.model.qpos0)
+    out, cost = np.zeros((targets.num_frames, body.model.nq)), 0.0
+    for step, t in enumerate(order):
+        problem.advance(t, _ITERATIONS if step else _ITERATIONS_FIRST)
+        out[t] = problem.configuration.q
+        cost += problem.cost() / len(order)
+    return out, cost
+
+
+class _Problem:
+    """The least-squares problem of one frame, kept between frames for its warm start."""
+
+    def __init__(self, body: Body, targets: Targets) -> None:
+        self.targets = targets
+        self.configuration = mink.Configuration(body.model)
+        self.tasks: dict[str, mink.FrameTask] = {}
+        for bone in {**targets.positions, **targets.rotations}:
+            position = _weight(_POSITION, bone) if bone in targets.positions else 0.0
+            orientation = _weight(_ORIENTATION, bone) if bone in targets.rotations else 0.0
+            if position or orientation:
+                self.tasks[bone] = mink.FrameTask(body.bones[bone], "body", position, orientation)
+        self.rest = mink.PostureTask(body.model, _posture_cost(body))
+        self.limits = [mink.ConfigurationLimit(body.model)]
+
+    def advance(self, t: int, iterations: int) -> None:
+        """Gauss-Newton steps towards the targets of frame ``t``."""
+        for bone, task in self.tasks.items():
+            position = self.targets.positions.get(bone)
+            rotation = self.targets.rotations.get(bone)
+            goal = mink.SE3.from_rotation_and_translation(
+                mink.SO3(_quat(rotation, t)), np.zeros(3) if position is None else position[t]
+            )
+            task.set_target(goal)
+        tasks = [*self.tasks.values(), self.rest]
+        for _ in range(iterations):
+            # dt = 1 makes each iteration one whole step.
+            step = mink.solve_ik(
+                self.configuration, tasks, 1.0, solver="daqp", damping=1e-4, limits=self.limits
+            )
+            self.configuration.integrate_inplace(step, 1.0)
+
+    def cost(self) -> float:
+        """Weighted square distance from the targets, posture left out."""
+        errors = (task.cost * task.compute_error(self.configuration) for task in self.tasks.values())
+        return float(sum(error @ error for error in errors))
 
 
 def _quat(rotation: Rotation | None, t: int) -> np.ndarray:

@@ -132,6 +132,11 @@ class MotionLibrary:
         row, fraction, _, _ = self._locate(clip, time)
         return self.contacts[row + jnp.round(fraction).astype(jnp.int32)]
 
+    def time_in_clip(self, clip: jax.Array, time: jax.Array) -> jax.Array:
+        """``time`` within the cycle of a loop, and the end of any other clip from there on.  (...) s."""
+        duration = self.duration[clip]
+        return jnp.where(self.loop[clip], jnp.mod(time, duration), jnp.minimum(time, duration))
+
     def _locate(self, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Row before ``time``, fraction of the way to the next, cycles done, and "beyond the end"."""
         duration, loop = self.duration[clip], self.loop[clip]

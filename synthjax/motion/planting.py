@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
 from synthjax.motion.ground import flights, floor_level, intervals, lowest_points
-from synthjax.motion.inverse import solve
+from synthjax.motion.inverse import refine
 from synthjax.motion.kinematics import forward_kinematics
 from synthjax.motion.seam import smooth_change
 from synthjax.motion.targets import Targets
@@ -51,7 +51,7 @@ def bend_ends(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarra
         joints = part.jntadr[0] + np.arange(part.jntnum[0])
         joint = joints[np.argmax(np.ptp(model.jnt_range[joints], axis=-1))]
         along = model.geom_pos[part.geomadr[0]] / np.linalg.norm(model.geom_pos[part.geomadr[0]])
-        angles = np.linspace(*model.jnt_range[joint], 181)
+        angles = np.linspace(model.jnt_range[joint, 0], model.jnt_range[joint, 1], 181)
         bent = Rotation.from_rotvec(angles[:, None] * model.jnt_axis[joint]).apply(along)
         up = (
             Rotation.from_quat(world.xquat[:, part.parentid[0]], scalar_first=True)
@@ -72,13 +72,20 @@ def plant(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | No
 
     Later rounds take up what the first one left: turning a sole moves its lowest point.
     """
-    flight = flights(body, qpos, fps, loop_offset is not None)
+    loop = loop_offset is not None
+    flight = flights(body, qpos, fps, loop)
+    qpos = _lowered(body, qpos, fps, loop, flight)
     for _ in range(_ROUNDS):
-        qpos = qpos.copy()
-        qpos[:, 2] -= floor_level(body, qpos, fps, loop_offset is not None, flight)
-        solved = solve(body, _planted_targets(body, qpos, fps, loop_offset), start=qpos)
-        qpos = smooth_change(body.model, qpos, solved, _CHANGE_SMOOTHING * fps, loop_offset is not None)
+        refined = refine(body, _planted_targets(body, qpos, fps, loop_offset), qpos)
+        qpos = smooth_change(body.model, qpos, refined, _CHANGE_SMOOTHING * fps, loop)
+        qpos = _lowered(body, qpos, fps, loop, flight)
     return qpos
+
+
+def _lowered(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np.ndarray) -> np.ndarray:
+    out = qpos.copy()
+    out[:, 2] -= floor_level(body, qpos, fps, loop, flight)
+    return out
 
 
 def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> Targets:

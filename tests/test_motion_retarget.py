@@ -1,0 +1,98 @@
+"""Retargeting: a figure of other proportions onto the Synth, and what the shipped clips must satisfy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from synthjax.bodies import Body, make_body
+from synthjax.errors import UserError
+from synthjax.motion.ground import flights, lowest_points
+from synthjax.motion.library import resolve_motions, shipped_names
+from synthjax.motion.skeleton import SkeletonMotion
+
+pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
+
+_REST = {
+    "Hips": (0, 0, 0), "Chest": (0, 0, 0.2), "Neck": (0, 0, 0.5), "Head": (0, 0, 0.6),
+    "LeftUpperLeg": (0, 0.1, 0), "LeftLowerLeg": (0, 0.1, -0.5), "LeftFoot": (0, 0.1, -0.9),
+    "RightUpperLeg": (0, -0.1, 0), "RightLowerLeg": (0, -0.1, -0.5), "RightFoot": (0, -0.1, -0.9),
+    "LeftUpperArm": (0, 0.2, 0.45), "LeftLowerArm": (0, 0.2, 0.2), "LeftHand": (0, 0.2, 0),
+    "RightUpperArm": (0, -0.2, 0.45), "RightLowerArm": (0, -0.2, 0.2), "RightHand": (0, -0.2, 0),
+}  # fmt: skip
+
+
+def standing(frames: int = 8, scale: float = 100.0) -> SkeletonMotion:
+    """Stands for a moment in another unit of length, right arm stretched out ahead, left thigh level."""
+    rest = scale * np.array(list(_REST.values()))
+    pose = rest.copy()
+    bones = tuple(_REST)
+    at = {bone: pose[i] for i, bone in enumerate(bones)}
+    at["RightLowerArm"][:] = at["RightUpperArm"] + scale * np.array([0.25, 0, 0])
+    at["RightHand"][:] = at["RightLowerArm"] + scale * np.array([0.2, 0, 0])
+    at["LeftLowerLeg"][:] = at["LeftUpperLeg"] + scale * np.array([0.5, 0, 0])
+    at["LeftFoot"][:] = at["LeftLowerLeg"] + scale * np.array([0, 0, -0.4])
+    pose[:, 2] += 0.97 * scale
+    parents = {"Hips": -1, "Chest": 0, "Neck": 1, "Head": 2}
+    return SkeletonMotion(
+        name="standing", fps=30.0, bones=bones, rest=rest, loop=False, source="test", licence="none",
+        parents=tuple(parents.get(b, 0 if b.endswith("UpperLeg") else 1 if b.endswith("UpperArm") else i - 1)
+                      for i, b in enumerate(bones)),
+        positions=np.tile(pose, (frames, 1, 1)),
+        rotations=np.tile([1.0, 0.0, 0.0, 0.0], (frames, len(bones), 1)),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return make_body("synth")
+
+
+def test_bones_point_where_the_source_points_and_the_sole_meets_the_floor(body: Body) -> None:
+    from synthjax.motion.retarget import retarget
+
+    clip = retarget(standing(), body)
+    at = {name: clip.xpos[-1, i] for i, name in enumerate(clip.body_names)}
+
+    def direction(start: str, end: str) -> np.ndarray:
+        return (at[end] - at[start]) / np.linalg.norm(at[end] - at[start])
+
+    np.testing.assert_allclose(direction("RightUpperArm", "RightHand"), [1, 0, 0], atol=0.05)
+    np.testing.assert_allclose(direction("LeftUpperLeg", "LeftLowerLeg"), [1, 0, 0], atol=0.05)
+    np.testing.assert_allclose(direction("LeftLowerLeg", "LeftFoot"), [0, 0, -1], atol=0.05)
+    np.testing.assert_allclose(direction("RightUpperLeg", "RightFoot"), [0, 0, -1], atol=0.05)
+    np.testing.assert_allclose(lowest_points(body, clip.qpos).min(axis=-1), 0.0, atol=2e-3)
+    touching = {name for i, name in enumerate(clip.body_names) if clip.contacts[-1, i]}
+    assert touching == {"RightFoot", "RightToes"}
+    np.testing.assert_allclose(clip.qvel, 0.0, atol=0.05)
+    assert clip.num_frames == round(7 / 30 * 60) + 1
+
+
+def test_a_source_without_a_needed_bone_is_refused(body: Body) -> None:
+    from synthjax.motion.retarget import retarget
+
+    motion = standing()
+    motion = dataclasses.replace(motion, bones=tuple(b.replace("LeftFoot", "Tail") for b in motion.bones))
+    with pytest.raises(UserError, match="lacks the bones LeftFoot"):
+        retarget(motion, body)
+
+
+def test_shipped_clips_stand_on_the_floor_and_keep_their_limits(body: Body) -> None:
+    limits = body.model.jnt_range[1:]
+    for clip in resolve_motions("all", body):
+        lowest = lowest_points(body, clip.qpos).min(axis=-1)
+        supported = ~flights(body, clip.qpos, clip.fps, clip.loop)
+        assert lowest.min() > -0.02, clip.name
+        assert np.abs(lowest[supported]).mean() < 0.01, clip.name
+        assert (clip.qpos[:, 7:] > limits[:, 0] - 1e-3).all(), clip.name
+        assert (clip.qpos[:, 7:] < limits[:, 1] + 1e-3).all(), clip.name
+        np.testing.assert_allclose(clip.qpos[0, :2], 0.0, atol=0.05)
+
+
+def test_fifteen_clips_ship_in_small_files() -> None:
+    from synthjax.motion.build_clips import CLIPS_FOLDER
+
+    assert len(shipped_names()) == 15
+    assert max(path.stat().st_size for path in CLIPS_FOLDER.glob("*.npz")) < 300_000
