@@ -91,6 +91,15 @@ def test_too_large_a_run_is_refused_before_it_allocates(monkeypatch: pytest.Monk
         devices.check_memory(3 * 2**30)
 
 
+def test_memory_limit_of_a_container_counts_cached_files_as_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 300\nactive_file 200\ninactive_file 400\n")
+    assert devices._container_memory(tmp_path) == 1000 - (900 - 600)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert devices._container_memory(tmp_path) > 2**60
+
+
 def test_memory_of_a_tree_needs_no_arrays() -> None:
     shapes = jax.eval_shape(lambda: {"a": jnp.zeros((10, 3)), "b": jnp.zeros(7, jnp.int8)})
     assert devices.tree_bytes(shapes) == 10 * 3 * 4 + 7

@@ -66,6 +66,11 @@ def nvidia_driver() -> str | None:
     return versions[0] if answer.returncode == 0 and versions else None
 
 
+def default_preset() -> str:
+    """The preset for this machine: "cpu", or "gpu" where JAX has an accelerator."""
+    return "cpu" if jax.default_backend() == "cpu" else "gpu"
+
+
 def unused_gpu_hint() -> str | None:
     """One line with the command that makes JAX use the NVIDIA GPU it does not see; None if all is well."""
     if jax.default_backend() == "gpu" or nvidia_driver() is None:
@@ -85,14 +90,18 @@ def available_memory(device: jax.Device) -> int | None:
     return int(stats["bytes_limit"] - stats["bytes_in_use"])
 
 
-def _container_memory() -> int:
-    """Bytes left under the memory limit of a Linux container; beyond all memory without one."""
-    group = Path("/sys/fs/cgroup")
+def _container_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes left under the memory limit of a Linux container; beyond all memory without one.
+
+    Cached files count as left: the kernel drops them when the memory is wanted.
+    """
     try:
         limit = int((group / "memory.max").read_text())  # "max" without a limit: ValueError
-        return limit - int((group / "memory.current").read_text())
+        used = int((group / "memory.current").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return 2**62
+    return limit - used + int(stat.get("active_file", 0)) + int(stat.get("inactive_file", 0))
 
 
 def tree_bytes(tree: PyTree) -> int:
