@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from synthjax.bodies import Body, make_body
-from synthjax.errors import unknown
+from synthjax.errors import UserError, unknown
 from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import save_clip
 from synthjax.motion.deepmimic import read_deepmimic
@@ -28,9 +28,12 @@ def read_sources(names: Iterable[str] = ()) -> Iterator[SkeletonMotion]:
     """The pybullet motions called ``names``, or all of them, sorted.
 
     Raises:
-      UserError: unknown name.
+      UserError: unknown name, or pybullet is not installed.
     """
-    import pybullet_data  # part of the extra, and only needed here
+    try:
+        import pybullet_data  # part of the extra, and only needed here
+    except ModuleNotFoundError:
+        raise UserError("The source motions come with pybullet: pip install 'synthjax[motion]'.") from None
 
     folder = Path(pybullet_data.getDataPath()) / "data" / "motions"
     files = {path.stem.removeprefix(_PREFIX): path for path in sorted(folder.glob(f"{_PREFIX}*.txt"))}

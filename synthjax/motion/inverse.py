@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import mink
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
+from synthjax.errors import UserError
 from synthjax.motion.targets import Targets
+
+try:
+    import mink
+except ModuleNotFoundError:
+    raise UserError("Retargeting needs mink: pip install 'synthjax[motion]'.") from None
 
 # Weights of positions (1/m) and orientations (1/rad) in the least-squares problem.
 _POSITION = {"Hips": 10.0, "Leg": 5.0, "Foot": 20.0, "Arm": 5.0, "Hand": 5.0}
