@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import inspect
 import json
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -255,9 +256,51 @@ def doctor(args: list[str]) -> None:
         Console().print(table(checks))
 
 
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """What is measured, how long, and where the figures go."""
+
+    engines: str = "auto"  # native, mjx, warp, or several with commas
+    num_envs: str = "128"  # environments side by side, or several numbers with commas
+    seconds: float = 10.0  # wall time of each measurement
+    out: Path | None = None  # JSON file for the figures and the machine
+
+
+def bench(args: list[str]) -> None:
+    """Measure steps per second: physics, random actions, inference, training."""
+    options = _parse("bench", BenchOptions, args)
+    sizes = [_number("--num-envs", word) for word in options.num_envs.split(",")]
+    _check_positive({"--num-envs": min(sizes), "--seconds": options.seconds})
+    from synthjax import configs
+    from synthjax.training.bench import bench, machine, table
+    from synthjax.training.dataclass_json import write_json
+
+    console = Console()
+    with console.status("") as status:
+        rows = bench(
+            configs.get("imitation"), options.engines.split(","), sizes, options.seconds, status.update
+        )
+    console.print(table(rows))
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        command = shlex.join(["synthjax", "bench", *args])
+        write_json(
+            options.out,
+            {"machine": machine(command), "measurements": [dataclasses.asdict(row) for row in rows]},
+        )
+
+
+def _number(option: str, word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"{option} is '{word}': give a whole number, or several with commas.") from None
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "play": play,
+    "bench": bench,
     "doctor": doctor,
 }
