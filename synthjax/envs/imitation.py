@@ -91,7 +91,7 @@ class ImitationEnv:
             self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
             config.sampler.lookback_seconds,
         )  # fmt: skip
-        self.layout = ObservationLayout.of(jax.eval_shape(self._parts_of_first_start))
+        self.layout = self._observation_layout()
         self.obs_dim = self.layout.dim
 
     # ------------------------------------------------------------------ the Env protocol
@@ -183,8 +183,7 @@ class ImitationEnv:
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
         """Failures and visits per bin, summed over the leading axis of ``state``."""
         task = state.task
-        clip_time = jnp.mod(task.time, self.library.duration[task.clip])
-        bins = self.resets.bin_of(task.clip, clip_time)
+        bins = self.resets.bin_of(task.clip, self.library.time_in_clip(task.clip, task.time))
         zeros = jnp.zeros(self.resets.num_bins)
         return {
             "failures": zeros.at[bins].add(state.terminated.astype(jnp.float32)),
@@ -257,8 +256,11 @@ class ImitationEnv:
         )
         return self.physics.restore(self.resets.gather(jnp.asarray(0))), task
 
-    def _parts_of_first_start(self) -> dict[str, jax.Array]:
-        return self.observe(*self._first_start())
+    def _observation_layout(self) -> ObservationLayout:
+        """The parts in the order of :meth:`observe`: what eval_shape returns is sorted by name."""
+        parts: dict[str, jax.Array] = {}
+        jax.eval_shape(lambda: parts.update(self.observe(*self._first_start())))
+        return ObservationLayout.of(parts)
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
         physics, _ = self._first_start()

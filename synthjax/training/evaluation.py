@@ -136,7 +136,7 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
         failed=fails(env, physics, reference, undesired),
         over=over,
         clip=task.clip,
-        clip_time=jnp.mod(task.time, duration),
+        clip_time=env.library.time_in_clip(task.clip, task.time),
         body_error=jnp.mean(env.body_distances(body, reference)),
         relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
