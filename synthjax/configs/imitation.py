@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from synthjax.agents.ppo import PPOConfig
 from synthjax.configs.train import TrainConfig
 
-PRESETS: dict[str, TrainConfig] = {"default": TrainConfig()}
+# Tuned on two CPU cores, where small batches learn from the fewest samples.
+CPU = TrainConfig()
+
+# Thousands of worlds in step: short unrolls keep the batch from growing as fast as their number, and
+# more minibatches keep their size near the one that learns well.
+GPU = dataclasses.replace(
+    CPU,
+    steps=60_000_000,
+    epoch_iterations=20,
+    agent=PPOConfig(num_envs=4096, unroll_length=8, num_minibatches=16, num_epochs=3),
+    evaluation=dataclasses.replace(CPU.evaluation, every=6_000_000, episodes=512),
+)
+
+PRESETS: dict[str, TrainConfig] = {"cpu": CPU, "gpu": GPU}

@@ -7,21 +7,19 @@ from synthjax.configs.train import TrainConfig
 from synthjax.errors import UserError, unknown
 
 PRESETS: dict[str, dict[str, TrainConfig]] = {"imitation": imitation.PRESETS}
-DEFAULT = "default"
 
 
-def get(env: str, preset: str | None = None) -> TrainConfig:
-    """The preset called ``preset`` of environment ``env``; its default without a name.
+def get(env: str, preset: str = "cpu") -> TrainConfig:
+    """The preset called ``preset`` of environment ``env``.
 
     Raises:
       UserError: unknown environment or preset; names the near matches.
     """
     if env not in PRESETS:
         raise unknown("environment", env, PRESETS)
-    name = preset or DEFAULT
-    if name not in PRESETS[env]:
-        raise unknown(f"preset of {env}", name, PRESETS[env])
-    return PRESETS[env][name]
+    if preset not in PRESETS[env]:
+        raise unknown(f"preset of {env}", preset, PRESETS[env])
+    return PRESETS[env][preset]
 
 
 def validate(config: TrainConfig) -> None:
