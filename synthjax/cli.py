@@ -123,7 +123,7 @@ class TrainOptions(Generic[Config]):
     """What ``train`` takes beside the configuration."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    preset: str | None = None  # named settings, which the other options change
+    preset: str | None = None  # named settings, which the other options change; cpu or gpu as found
     run_dir: Path | None = None  # folder of a new run; one under runs/ if not given
     resume: _Resume = None  # go on with this run, or with the newest; other options change its settings
 
@@ -138,7 +138,7 @@ def train(args: list[str]) -> None:
     --num-envs N and --physics ENGINE are short for --agent.num-envs and --physics.engine.
     """
     from synthjax import configs
-    from synthjax.training import run_folder
+    from synthjax.training import devices, run_folder
 
     args = [_long_form(arg) for arg in args]
     # These three decide what the defaults of all the others are, so they are read first.
@@ -148,7 +148,10 @@ def train(args: list[str]) -> None:
     first.add_argument("--resume", nargs="?", const="")
     chosen, _ = first.parse_known_args(args)
     resumed = None if chosen.resume is None else run_folder.find_run(chosen.resume)
-    base = configs.get(chosen.env, chosen.preset) if resumed is None else run_folder.load_config(resumed)
+    if resumed is None:
+        base = configs.get(chosen.env, chosen.preset or devices.default_preset())
+    else:
+        base = run_folder.load_config(resumed)
 
     options = _parse("train", TrainOptions[configs.TrainConfig], args, TrainOptions(base))
     configs.validate(options.config)

@@ -149,7 +149,7 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
     ("args", "advice"),
     [
         ("--env imitaton", "did you mean imitation?"),
-        ("--preset defalt", "did you mean default?"),
+        ("--preset gpus", "did you mean gpu"),
         ("--num-envs 0", "above zero"),
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),
