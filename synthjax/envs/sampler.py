@@ -19,9 +19,9 @@ class SamplerConfig:
     """How starts are drawn."""
 
     uniform_share: float = 0.5  # probability of a start drawn uniformly over all bins
-    failure_decay: float = 0.98  # of the moving average of failures and visits, per epoch
+    failure_decay: float = 0.98  # of the moving sums of failures and visits, per update
     lookback_seconds: float = 0.5  # a failure counts for the bins up to this long before it
-    floor: float = 0.01  # least failure rate that a bin is given
+    floor: float = 0.01  # least hardness of a bin, as a share of the greatest failure rate
 
 
 @struct.dataclass

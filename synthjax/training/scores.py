@@ -43,7 +43,6 @@ def score(trace: EpisodeTrace, mask: np.ndarray | None = None) -> Scores:
     chosen = np.ones(trace.alive.shape[1], bool) if mask is None else mask
     alive = np.asarray(trace.alive)[:, chosen]
     failed = np.asarray(trace.failed)[:, chosen]
-    ended = failed | np.asarray(trace.over)[:, chosen]
 
     def mean(values: ArrayLike) -> float:
         return float(np.asarray(values)[:, chosen][alive].mean())
@@ -60,16 +59,14 @@ def score(trace: EpisodeTrace, mask: np.ndarray | None = None) -> Scores:
         body_error_mm=1000.0 * mean(trace.body_error),
         root_relative_error_mm=1000.0 * mean(trace.relative_error),
         joint_error_deg=float(np.degrees(mean(trace.joint_error))),
-        distance_ratio=_distance_ratio(trace, chosen, alive, ended),
+        distance_ratio=_distance_ratio(trace, chosen, alive),
         foot_skate=float(skate / down) if down else None,
     )
 
 
-def _distance_ratio(
-    trace: EpisodeTrace, chosen: np.ndarray, alive: np.ndarray, ended: np.ndarray
-) -> float | None:
+def _distance_ratio(trace: EpisodeTrace, chosen: np.ndarray, alive: np.ndarray) -> float | None:
     """Mean over episodes of distance covered over the reference's, from first to last living step."""
-    root, reference = np.asarray(trace.root)[:, chosen], np.asarray(trace.reference_root)[:, chosen]
+    root, reference = (np.asarray(q)[:, chosen, :2] for q in (trace.qpos, trace.reference_qpos))
     last = np.maximum(alive.sum(axis=0) - 1, 0)
     column = np.arange(root.shape[1])
     travelled = np.linalg.norm(root[last, column] - root[0], axis=-1)
