@@ -264,7 +264,7 @@ class BenchOptions:
     """What is measured, how long, and where the figures go."""
 
     engines: str = "auto"  # native, mjx, warp, or several with commas
-    num_envs: str = "128"  # environments side by side, or several numbers with commas
+    num_envs: str | None = None  # environments side by side, several with commas; the preset's if not given
     seconds: float = 10.0  # wall time of each measurement
     out: Path | None = None  # JSON file for the figures and the machine
 
@@ -272,17 +272,18 @@ class BenchOptions:
 def bench(args: list[str]) -> None:
     """Measure steps per second: physics, random actions, inference, training."""
     options = _parse("bench", BenchOptions, args)
-    sizes = [_number("--num-envs", word) for word in options.num_envs.split(",")]
-    _check_positive({"--num-envs": min(sizes), "--seconds": options.seconds})
+    sizes = [_number("--num-envs", word) for word in (options.num_envs or "").split(",") if word]
+    _check_positive({"--num-envs": min(sizes, default=None), "--seconds": options.seconds})
     from synthjax import configs
+    from synthjax.training import devices
     from synthjax.training.bench import bench, machine, table
     from synthjax.training.dataclass_json import write_json
 
     console = Console()
     with console.status("") as status:
-        rows = bench(
-            configs.get("imitation"), options.engines.split(","), sizes, options.seconds, status.update
-        )
+        config = configs.get("imitation", devices.default_preset())
+        sizes = sizes or [config.agent.num_envs]
+        rows = bench(config, options.engines.split(","), sizes, options.seconds, status.update)
     console.print(table(rows))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
