@@ -200,14 +200,11 @@ def evaluate(args: list[str]) -> None:
     """Evaluate a trained policy by the fixed rule."""
     options = _parse("eval", EvalOptions, args)
     _check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
-    saved, folder = _load(options)
+    evaluator, agent_state, folder = _load(options)
     from synthjax.training.reporting import REPORT_FILE, evaluate_run, report_table
 
     path = options.out or folder / REPORT_FILE
-    report = evaluate_run(
-        saved.run, saved.agent_state, path, episodes=options.episodes,
-        deterministic=options.mode == "deterministic", seconds=options.seconds,
-    )  # fmt: skip
+    report = evaluate_run(evaluator, agent_state, path, episodes=options.episodes)
     Console().print(report_table(report))
     Console().print(f"Figures: {path}", soft_wrap=True)
 
@@ -216,22 +213,23 @@ def play(args: list[str]) -> None:
     """Make a video of a trained policy beside its reference."""
     options = _parse("play", PlayOptions, args)
     _check_positive({"--seconds": options.seconds})
-    saved, folder = _load(options)
+    evaluator, agent_state, folder = _load(options)
     from synthjax.training.reporting import render_run
 
-    video = render_run(
-        saved.run, saved.agent_state, options.video or folder / "video.mp4", seconds=options.seconds,
-        deterministic=options.mode == "deterministic",
-    )  # fmt: skip
+    video = render_run(evaluator, agent_state, options.video or folder / "video.mp4")
     Console().print(video, soft_wrap=True)
 
 
-def _load(options: PolicyOptions) -> tuple[Any, Path]:
+def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
+    """What evaluates the chosen policy, the policy's parameters, and the run's folder."""
     from synthjax.training import devices, run_folder, saved
+    from synthjax.training.evaluator import Evaluator
 
     folder = run_folder.find_run(options.run)
     devices.enable_compilation_cache()
-    return saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion), folder
+    policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
+    evaluator = Evaluator(policy.run, options.mode == "deterministic", options.seconds)
+    return evaluator, policy.agent_state, folder
 
 
 def _check_positive(options: dict[str, float | None]) -> None:

@@ -122,7 +122,7 @@ def step(environment: ImitationEnv, state: EnvState, action: np.ndarray | None =
 
 @functools.cache
 def _reset_at(environment: ImitationEnv) -> Any:
-    return jax.jit(jax.vmap(environment.reset_at))
+    return jax.jit(jax.vmap(functools.partial(environment.start_from, environment.resets)))
 
 
 def reset_at(environment: ImitationEnv, indices: list[int], seed: int = 0) -> EnvState:

@@ -165,7 +165,9 @@ def _episodes() -> tuple[np.ndarray, EpisodeTrace]:
     starts = np.array([4, 8, 2 * once - 2], np.int32)  # the last is 1.5 starts before its clip's end
     actions = np.zeros((3, environment.action_dim), np.float32)
     actions[1, 0] = 1e6
-    first, trace = run_episodes(environment, _scripted, actions, starts, jax.random.key(0), STEPS)
+    keys = jax.random.split(jax.random.key(0), 3)
+    first = jax.vmap(functools.partial(environment.start_from, environment.resets))(starts, keys)
+    trace = run_episodes(environment, _scripted, actions, first, jax.random.key(0), STEPS)
     return np.asarray(first.task.time), jax.device_get(trace)
 
 
@@ -206,7 +208,7 @@ def test_errors_are_against_the_reference_of_the_same_time():
         np.testing.assert_allclose(
             trace.clip_time[:, world], times[world] + np.arange(1, STEPS + 1) / 20, atol=1e-5
         )
-    np.testing.assert_allclose(trace.root, np.broadcast_to(trace.root[0], trace.root.shape))
+    np.testing.assert_allclose(trace.qpos, np.broadcast_to(trace.qpos[0], trace.qpos.shape))
     # A clip without loop stays at its end, and is not counted at its beginning.
     assert trace.clip_time[-1, 2] == pytest.approx(clips()[ONCE].duration)
 
@@ -243,9 +245,9 @@ def _trace() -> EpisodeTrace:
         joint_error=np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0.2, 99, 0.2], [0.2, 99, 99]]),
         skate_speed=np.array([[0.1, 0.0, 0.3], [0.1, 0.0, 0.3], [0.0, 99, 0.3], [0.0, 99, 99]]),
         feet_down=np.array([[1, 0, 2], [2, 0, 1], [0, 9, 1], [0, 9, 9]]),
-        root=np.array([[[1, 0], [0, 0], [5, 5]], [[2, 0], [0, 1], [5, 6]], [[3, 0], [0, 99], [5, 7]],
+        qpos=np.array([[[1, 0], [0, 0], [5, 5]], [[2, 0], [0, 1], [5, 6]], [[3, 0], [0, 99], [5, 7]],
                        [[4, 0], [0, 99], [5, 99]]], float),
-        reference_root=np.array([[[1, 0], [0, 0], [0, 5]], [[2.5, 0], [0, 0.4], [2, 5]],
+        reference_qpos=np.array([[[1, 0], [0, 0], [0, 5]], [[2.5, 0], [0, 0.4], [2, 5]],
                                  [[4, 0], [0, 99], [4, 5]], [[5.5, 0], [0, 99], [99, 5]]], float),
     )  # fmt: skip
 

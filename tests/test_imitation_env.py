@@ -409,7 +409,8 @@ def test_collect_hands_over_the_true_last_observation_and_starts_anew():
 def _all_first_observations() -> np.ndarray:
     rows = env().resets.states.shape[0]
     keys = jax.random.split(jax.random.key(0), rows)
-    return np.asarray(jax.jit(jax.vmap(env().reset_at))(jnp.arange(rows), keys).obs)
+    starts = jax.jit(jax.vmap(functools.partial(env().start_from, env().resets)))
+    return np.asarray(starts(jnp.arange(rows), keys).obs)
 
 
 def test_failures_count_in_the_bin_where_they_happen():

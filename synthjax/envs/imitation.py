@@ -17,7 +17,7 @@ from flax import struct
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
 from synthjax.envs.observation import ObservationLayout, flatten
-from synthjax.envs.reset_table import StartNoise, build_reset_table
+from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import MotionLibrary
@@ -105,18 +105,18 @@ class ImitationEnv:
         key, bin_key, state_key = jax.random.split(key, 3)
         chosen = jax.random.categorical(bin_key, jnp.log(ctx.sampler.probabilities))
         member = jax.random.randint(state_key, (), 0, self.resets.per_bin)
-        return self.reset_at(chosen * self.resets.per_bin + member, key)
+        return self.start_from(self.resets, chosen * self.resets.per_bin + member, key)
 
-    def reset_at(self, index: jax.Array, key: jax.Array) -> EnvState:
-        """The start state ``index`` () of the table."""
+    def start_from(self, table: ResetTable, index: jax.Array, key: jax.Array) -> EnvState:
+        """The start state ``index`` () of a table, the environment's own or another of the same clips."""
         task = ImitationTask(
-            clip=self.resets.clip[index],
-            time=self.resets.time[index],
+            clip=table.clip[index],
+            time=table.time[index],
             age=jnp.zeros((), jnp.int32),
             previous_action=jnp.zeros(self.action_dim),
             variant={},
         )
-        physics = self.physics.restore(self.resets.gather(index))
+        physics = self.physics.restore(table.gather(index))
         return EnvState(
             physics=physics,
             obs=flatten(self.observe(physics, task)),

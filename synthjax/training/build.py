@@ -11,7 +11,6 @@ from synthjax.agents.ppo import PPO
 from synthjax.bodies import Body, make_body
 from synthjax.configs.train import PhysicsConfig, TrainConfig
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.envs.reset_table import StartNoise
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions
@@ -21,7 +20,7 @@ from synthjax.training.devices import check_memory, tree_bytes
 from synthjax.training.program import TrainProgram
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """The parts of a run, built from its configuration."""
 
@@ -42,16 +41,9 @@ class Run:
             "control_dt": f"{self.env.control_dt:.6f}",
         }
 
-    def evaluation_env(self, noise: StartNoise) -> ImitationEnv:
-        """The same task with starts spread evenly over the clips, with ``noise``."""
-        task = dataclasses.replace(self.config.task, start_noise=noise)
-        return ImitationEnv(self.body, self.physics, self.clips, task, seed=EVALUATION_SEED)
-
 
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
 ITERATIONS = {"newton": 6, "pgs": 10}
-# Start noise of evaluations: fixed, so that runs of different seeds are compared on the same starts.
-EVALUATION_SEED = 20_000
 
 
 def build(config: TrainConfig) -> Run:

@@ -39,28 +39,24 @@ class EpisodeTrace:
     joint_error: jax.Array  # rad, mean absolute over hinges
     skate_speed: jax.Array  # m/s, summed over feet on the ground
     feet_down: jax.Array  # number of feet on the ground
-    root: jax.Array  # (T, N, 2) m, root xy
-    reference_root: jax.Array  # (T, N, 2) m
+    qpos: jax.Array  # (T, N, nq)
+    reference_qpos: jax.Array  # (T, N, nq)
 
 
 @functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps"))
 def run_episodes(
-    env: ImitationEnv, policy: Policy, policy_state: PyTree, starts: jax.Array, key: jax.Array, num_steps: int
-) -> tuple[EnvState, EpisodeTrace]:
-    """Runs one episode from each start without resets.
+    env: ImitationEnv, policy: Policy, policy_state: PyTree, first: EnvState, key: jax.Array, num_steps: int
+) -> EpisodeTrace:
+    """Runs one episode from each first state without resets.
 
     Args:
       env: its termination and time limit are not used; the fixed rule is.
-      policy: (policy_state, observations, key) -> actions; static.
+      policy: see :data:`Policy`; static.
       policy_state: the policy's parameters.
-      starts: (N,) indices into the environment's reset table.
+      first: (N, ...) states at their starts.
       key: random key for stochastic policies.
       num_steps: T.
-
-    Returns:
-      The first states (N, ...) and the trace.
     """
-    first = jax.vmap(env.reset_at)(starts, jax.random.split(key, starts.shape[0]))
     ctx = env.init_context()
 
     def step(carry: tuple[EnvState, jax.Array], step_key: jax.Array) -> tuple[tuple, EpisodeTrace]:
@@ -72,9 +68,9 @@ def run_episodes(
         record = dataclasses.replace(record, alive=alive, failed=failed, over=record.over & alive)
         return (state, alive & ~failed & ~record.over), record
 
-    alive = jnp.ones(starts.shape[0], bool)
+    alive = jnp.ones(first.reward.shape[0], bool)
     _, trace = jax.lax.scan(step, (first, alive), jax.random.split(key, num_steps))
-    return first, trace
+    return trace
 
 
 def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:
@@ -142,6 +138,6 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
         skate_speed=skate,
         feet_down=down,
-        root=body.xpos[env.root, :2],
-        reference_root=reference.xpos[env.root, :2],
+        qpos=body.qpos,
+        reference_qpos=reference.qpos,
     )

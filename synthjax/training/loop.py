@@ -9,23 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from synthjax.envs.imitation import ImitationEnv
-from synthjax.envs.reset_table import StartNoise
 from synthjax.training.build import Run
 from synthjax.training.checkpoint import CheckpointManager
 from synthjax.training.display import Phase, TrainingDisplay
-from synthjax.training.evaluation import EpisodeTrace, run_episodes
+from synthjax.training.evaluator import NO_NOISE, Evaluator
 from synthjax.training.metrics import MetricsWriter
 from synthjax.training.program import TrainState
 from synthjax.training.scores import score
-
-NO_NOISE = StartNoise(0.0, 0.0, 0.0)
 
 
 class Trainer:
@@ -34,7 +27,7 @@ class Trainer:
     def __init__(self, run: Run, folder: Path, display: TrainingDisplay):
         self.run, self.folder, self.display = run, folder, display
         self.checkpoints = CheckpointManager(folder, keep=run.config.keep_checkpoints)
-        self._evaluation_env = run.evaluation_env(NO_NOISE)
+        self.evaluator = Evaluator(run)
         self._stop = False
 
     def prepare(self, resume: bool) -> TrainState:
@@ -95,11 +88,7 @@ class Trainer:
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Deterministic episodes by the fixed rule; the figures that are logged and compared."""
         self.display.phase(Phase.EVALUATING)
-        config = self.run.config.evaluation
-        trace = evaluation_trace(
-            self.run, self._evaluation_env, state.agent, config.episodes, config.seconds, deterministic=True
-        )
-        scores = score(trace)
+        scores = score(self.evaluator.spread(state.agent, NO_NOISE, self.run.config.evaluation.episodes))
         self.display.message(
             f"{self.env_steps(state):,} steps: {scores.completion:.0%} of evaluation episodes complete, "
             f"body error {scores.body_error_mm:.0f} mm"
@@ -134,34 +123,6 @@ class Trainer:
         metrics["completion"] = metrics["completed"] / ended if ended else math.nan
         writer.write(steps, metrics)
         self.display.update(steps, metrics)
-
-
-def evaluation_trace(
-    run: Run,
-    env: ImitationEnv,
-    agent_state: Any,
-    episodes: int,
-    seconds: float,
-    *,
-    deterministic: bool,
-    seed: int = 0,
-) -> EpisodeTrace:
-    """Episodes from starts spread evenly over the clips, as arrays on the host."""
-    table = env.resets.states.shape[0]
-    starts = jnp.asarray(np.linspace(0, table - 1, episodes).round().astype(np.int32))
-    _, trace = run_episodes(
-        env, policy_of(run, deterministic), agent_state, starts, jax.random.key(seed),
-        round(seconds / env.control_dt),
-    )  # fmt: skip
-    return jax.device_get(trace)
-
-
-def policy_of(run: Run, deterministic: bool) -> Any:
-    """The agent as a policy function, the same object each time so that it compiles once."""
-    cache = run.__dict__.setdefault("_policies", {})
-    if deterministic not in cache:
-        cache[deterministic] = lambda state, obs, key: run.agent.act(state, obs, key, deterministic)[0]
-    return cache[deterministic]
 
 
 def rank(figures: Mapping[str, float]) -> float:

@@ -43,13 +43,13 @@ class TrainProgram:
 
     def init(self, key: jax.Array) -> TrainState:
         """Worlds at their first starts and a fresh agent."""
-        agent_key, env_key, seed_key, key = jax.random.split(key, 4)
+        agent_key, env_key, key = jax.random.split(key, 3)
         ctx = self.env.init_context()
-        reset = jax.vmap(self.env.reset, in_axes=(None, 0))
-        first_obs = reset(ctx, jax.random.split(seed_key, SEED_OBSERVATIONS)).obs
+        count = max(SEED_OBSERVATIONS, self.num_envs)
+        starts = jax.vmap(self.env.reset, in_axes=(None, 0))(ctx, jax.random.split(env_key, count))
         return TrainState(
-            agent=self.agent.init(agent_key, first_obs),
-            env=reset(ctx, jax.random.split(env_key, self.num_envs)),
+            agent=self.agent.init(agent_key, starts.obs),
+            env=jax.tree.map(lambda x: x[: self.num_envs], starts),
             ctx=ctx,
             key=key,
             iteration=jnp.zeros((), jnp.int32),

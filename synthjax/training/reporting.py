@@ -10,45 +10,32 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from synthjax.envs.reset_table import StartNoise
-from synthjax.training.build import Run
 from synthjax.training.dataclass_json import write_json
-from synthjax.training.loop import NO_NOISE, evaluation_trace, policy_of
+from synthjax.training.evaluator import NO_NOISE, Evaluator
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.playback import play
+from synthjax.training.playback import VIDEO_FPS, resample
 from synthjax.training.scores import Scores, score, scores_by_clip, time_bins
 from synthjax.training.video import render_rollout
+from synthjax.types import PyTree
 
 REPORT_FILE = "evaluation.json"
 # Beside the body, so that the two can be told apart.
 GHOST_OFFSET = (0.0, 0.9, 0.0)
 
 
-def evaluate_run(
-    run: Run,
-    agent_state: Any,
-    path: Path,
-    *,
-    episodes: int,
-    deterministic: bool = True,
-    seconds: float | None = None,
-) -> dict[str, Any]:
+def evaluate_run(evaluator: Evaluator, agent_state: PyTree, path: Path, *, episodes: int) -> dict[str, Any]:
     """Evaluates by the fixed rule, from exact starts and from noisy ones, and writes the report to ``path``.
 
     Returns:
       ``{"rule", "nominal", "start_noise", "clips", "time_bins", ...}`` as plain numbers.
     """
-    length = seconds or run.config.evaluation.seconds
-    names = [clip.name for clip in run.clips]
-    nominal = evaluation_trace(
-        run, run.evaluation_env(NO_NOISE), agent_state, episodes, length, deterministic=deterministic
-    )
-    noisy = evaluation_trace(
-        run, run.evaluation_env(StartNoise()), agent_state, episodes, length, deterministic=deterministic
-    )
+    names = [clip.name for clip in evaluator.run.clips]
+    nominal = evaluator.spread(agent_state, NO_NOISE, episodes)
+    noisy = evaluator.spread(agent_state, StartNoise(), episodes)
     report = {
         "rule": "fail: any body > 0.5 m off after aligning root xy and yaw, or a fall body on the ground",
-        "seconds": length,
-        "mode": "deterministic" if deterministic else "stochastic",
+        "seconds": evaluator.seconds,
+        "mode": "deterministic" if evaluator.deterministic else "stochastic",
         "nominal": score(nominal).as_dict(),
         "start_noise": score(noisy).as_dict(),
         "clips": {name: scores.as_dict() for name, scores in scores_by_clip(nominal, names).items()},
@@ -90,33 +77,25 @@ def _cells(scores: Scores) -> list[str]:
     ]
 
 
-def render_run(
-    run: Run,
-    agent_state: Any,
-    path: Path,
-    *,
-    seconds: float | None = None,
-    deterministic: bool = True,
-    seed: int = 0,
-) -> str:
-    """Writes a video that goes through the clips from their first frames.
+def render_run(evaluator: Evaluator, agent_state: PyTree, path: Path) -> str:
+    """Writes a video that goes through the clips, each from its first frame; falls are not cut.
 
     Returns:
       One line for the user: where the video is, or which package brings it.
     """
-    env = run.evaluation_env(NO_NOISE)
-    each = (seconds or run.config.evaluation.seconds) / len(run.clips)
-    bodies, references = [], []
-    for clip, first_bin in enumerate(np.asarray(env.resets.bin_start)):
-        length = each if run.clips[clip].loop else min(each, run.clips[clip].duration)
-        shown = play(
-            env, policy_of(run, deterministic), agent_state, int(first_bin) * env.resets.per_bin, length, seed
-        )
-        bodies.append(shown.qpos)
-        references.append(shown.reference_qpos)
+    run = evaluator.run
+    trace = evaluator.firsts(agent_state)
+    rate = 1.0 / run.env.control_dt
+    bodies: list[np.ndarray] = []
+    references: list[np.ndarray] = []
+    for number, clip in enumerate(run.clips):
+        share = evaluator.seconds / len(run.clips)
+        frames = max(2, round(rate * (share if clip.loop else min(share, clip.duration))))
+        bodies.append(resample(run.body.model, np.asarray(trace.qpos)[:frames, number], rate))
+        references.append(resample(run.body.model, np.asarray(trace.reference_qpos)[:frames, number], rate))
     try:
         render_rollout(
-            run.body, np.concatenate(bodies), np.concatenate(references), shown.fps, path,
+            run.body, np.concatenate(bodies), np.concatenate(references), VIDEO_FPS, path,
             ghost_offset=GHOST_OFFSET,
         )  # fmt: skip
     except RendererUnavailable as unavailable:

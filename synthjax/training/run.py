@@ -44,8 +44,8 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
             return
         display.phase(Phase.EVALUATING)
-        report = evaluate_run(run, state.agent, folder / REPORT_FILE, episodes=256)
+        report = evaluate_run(trainer.evaluator, state.agent, folder / REPORT_FILE, episodes=256)
         display.phase(Phase.RENDERING)
-        video = render_run(run, state.agent, folder / "video.mp4")
+        video = render_run(trainer.evaluator, state.agent, folder / "video.mp4")
     console.print(report_table(report))
     console.print(video, soft_wrap=True)
