@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 from physics_bodies import box
 from physics_engines import NUM_WORLDS, engine, nominal, start
 
-from synthjax.physics import make_physics
+from synthjax.physics import make_physics, make_variants
+from synthjax.physics.contacts import GroundContacts
+from synthjax.physics.mjx_model import mjx_model
 from synthjax.types import PhysicsState
 
 
@@ -31,6 +35,53 @@ def test_rollout_on_mjx_has_no_host_callback():
     lowered = jax.jit(jax.vmap(rollout)).lower(jnp.tile(qpos, (2, 1)))
     assert "callback" not in str(jax.make_jaxpr(rollout)(qpos))
     assert "callback" not in lowered.as_text()
+
+
+def _tilted_boxes() -> np.ndarray:
+    """Boxes that have sunk in with one to four corners, (40, nq)."""
+    rng = np.random.default_rng(0)
+    qpos = np.tile(box().standing_qpos, (40, 1))
+    for row in qpos:
+        mujoco.mju_euler2Quat(row[3:7], rng.normal(0, 0.05, 3), "xyz")
+        row[2] += rng.uniform(-0.005, 0.02)
+    return qpos
+
+
+def test_mjx_model_moves_and_feels_like_the_body():
+    model, source = mjx_model(box())
+    np.testing.assert_array_equal(source, np.zeros(8))
+    for qpos in _tilted_boxes():
+        ends, forces = [], []
+        for m in (box().model, model):
+            data = mujoco.MjData(m)
+            data.qpos[:] = qpos
+            mujoco.mj_step(m, data, 10)
+            contacts = GroundContacts.of(m, "floor")
+            ends.append(data.qpos)
+            forces.append(contacts.sum_per_body(data.sensordata[contacts.sensor_index]))
+        np.testing.assert_allclose(ends[1], ends[0], atol=1e-6)
+        for native, points in zip(*forces, strict=True):
+            np.testing.assert_allclose(points, native, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_mjx_agrees_with_native_on_tilted_boxes():
+    qpos = jnp.asarray(_tilted_boxes(), jnp.float32)
+    variant = make_variants(box(), {"friction": np.linspace(0.3, 1.5, len(qpos))})
+    push = jnp.zeros((2, 6)).at[1, 0].set(60.0)
+    ends = []
+    for name in ("native", "mjx"):
+        physics = make_physics(name, box(), 0.005, 4)
+
+        def step(variant, qpos, physics=physics):
+            state = dataclasses.replace(physics.init(variant, qpos, jnp.zeros(6)), xfrc_applied=push)
+            return physics.step(variant, state, jnp.zeros(0))
+
+        ends.append(jax.jit(jax.vmap(step))(variant, qpos))
+    native, mjx = ends
+    np.testing.assert_allclose(mjx.kinematics.qpos, native.kinematics.qpos, atol=1e-4)
+    np.testing.assert_allclose(mjx.ground_force, native.ground_force, rtol=1e-3, atol=0.1)
+    assert np.ptp(native.kinematics.qvel[:, 0]) > 0.01  # friction matters
 
 
 _X64_SCRIPT = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import mujoco
 import numpy as np
@@ -68,7 +67,7 @@ def test_ground_sensors_are_found_by_type_and_read_in_both_orders():
         data = mujoco.MjData(body_model)
         data.qpos[:] = box().standing_qpos
         mujoco.mj_step(body_model, data, 200)
-        contacts = GroundContacts.of(dataclasses.replace(box(), model=body_model))
+        contacts = GroundContacts.of(body_model, "floor")
         count, load, force = contacts.sum_per_body(data.sensordata[contacts.sensor_index])
         np.testing.assert_allclose(force, [[0, 0, 0], [0, 0, 98.1]], atol=0.01)
         np.testing.assert_allclose(load, [0, 98.1], atol=0.01)
@@ -78,6 +77,6 @@ def test_ground_sensors_are_found_by_type_and_read_in_both_orders():
 def test_body_without_ground_sensors_reads_zeros():
     xml = box().xml
     bare = mujoco.MjModel.from_xml_string(xml[: xml.index("<sensor>")] + "</mujoco>")
-    contacts = GroundContacts.of(dataclasses.replace(box(), model=bare))
+    contacts = GroundContacts.of(bare, "floor")
     for values in contacts.sum_per_body(np.zeros(0)[contacts.sensor_index]):
         assert not np.any(values)

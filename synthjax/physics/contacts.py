@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from synthjax.bodies.spec import Body
-
 # A slot of `<contact data="found force normal"/>`: found (1), force in the contact frame (3, normal
 # component first), normal in world axes (3), pointing from geom1 to geom2.
 _SLOT = 7
-_DATASPEC = sum(
+DATASPEC = sum(
     1 << int(field)
     for field in (
         mujoco.mjtConDataField.mjCONDATA_FOUND,
@@ -33,10 +31,9 @@ class GroundContacts:
     slot_sign: np.ndarray  # (nslot,) turns the contact normal into ground -> body
 
     @classmethod
-    def of(cls, body: Body) -> GroundContacts:
-        """Finds every contact sensor between the ground and a geom of ``body`` (maybe none)."""
-        model = body.model
-        ground = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, body.ground_geom)
+    def of(cls, model: mujoco.MjModel, ground_geom: str) -> GroundContacts:
+        """Finds every contact sensor between the ground and another geom of ``model`` (maybe none)."""
+        ground = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, ground_geom)
         index: list[np.ndarray] = []
         owner: list[int] = []
         sign: list[float] = []
@@ -45,7 +42,7 @@ class GroundContacts:
             kinds = (model.sensor_objtype[sensor], model.sensor_reftype[sensor])
             if kinds != (mujoco.mjtObj.mjOBJ_GEOM,) * 2 or ground not in pair:
                 continue
-            if model.sensor_intprm[sensor, 0] != _DATASPEC:
+            if model.sensor_intprm[sensor, 0] != DATASPEC:
                 continue
             other = pair[1] if pair[0] == ground else pair[0]
             start, width = model.sensor_adr[sensor], model.sensor_dim[sensor]

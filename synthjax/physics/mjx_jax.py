@@ -8,16 +8,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import mujoco
 from mujoco import mjx
 
 from synthjax.bodies.spec import Body
 from synthjax.physics import states
 from synthjax.physics.base import ModelVariant
 from synthjax.physics.contacts import GroundContacts
+from synthjax.physics.mjx_model import mjx_model
 from synthjax.types import Kinematics, PhysicsState
-
-_MINDIST = 1  # mjSENS_CONTACT: keep the contacts with the smallest distance
 
 
 class Inputs(NamedTuple):
@@ -52,13 +50,11 @@ class MjxPhysics:
         self.model.opt.timestep = sim_dt
         self.sim_dt = sim_dt
         self.n_substeps = n_substeps
-        self._contacts = GroundContacts.of(body)
-        # MJX 3.17 fills a sensor with reduce="none" from the wrong contacts once a model has more than
-        # one pair.  Ordered by distance it finds the right ones, and all of them fit into the slots.
-        readable = copy.copy(self.model)
-        readable.sensor_intprm[readable.sensor_type == mujoco.mjtSensor.mjSENS_CONTACT, 1] = _MINDIST
-        self._nominal = mjx.put_model(readable, impl="jax")
-        self._data = mjx.make_data(readable, impl="jax")
+        model, self._pair_source = mjx_model(body)
+        model.opt.timestep = sim_dt
+        self._contacts = GroundContacts.of(model, body.ground_geom)
+        self._nominal = mjx.put_model(model, impl="jax")
+        self._data = mjx.make_data(model, impl="jax")
 
     @property
     def control_dt(self) -> float:
@@ -95,7 +91,7 @@ class MjxPhysics:
         return states.select(pred, on_true, on_false)
 
     def _advance(self, variant: ModelVariant, inputs: Inputs) -> Outputs:
-        model = self._nominal.replace(**variant)
+        model = self._varied(variant)
         blind = _without_sensors(model)
         data = self._data.replace(**inputs._asdict())
         # TF32 matrix products destabilise the solver on a GPU; networks keep the default.
@@ -111,8 +107,15 @@ class MjxPhysics:
             overflow=jnp.zeros((), jnp.int32),  # MJX-JAX has room for every possible contact
         )
 
+    def _varied(self, variant: ModelVariant) -> mjx.Model:
+        own = {
+            name: values[self._pair_source] if name.startswith("pair_") else values
+            for name, values in variant.items()
+        }
+        return self._nominal.replace(**own)
+
     def _kinematics(self, variant: ModelVariant, qpos: jax.Array, qvel: jax.Array) -> Kinematics:
-        model = self._nominal.replace(**variant)
+        model = self._varied(variant)
         with jax.default_matmul_precision("highest"):
             data = mjx.kinematics(model, self._data.replace(qpos=qpos, qvel=qvel))
             data = mjx.com_vel(model, mjx.com_pos(model, data))

@@ -14,6 +14,7 @@ from mujoco.mjx.third_party.mujoco_warp import OverflowType
 
 from synthjax.bodies.spec import Body
 from synthjax.physics.base import ModelVariant
+from synthjax.physics.contacts import GroundContacts
 from synthjax.physics.mjx_jax import Inputs, MjxPhysics, Outputs
 
 _T = TypeVar("_T")
@@ -48,9 +49,10 @@ class WarpPhysics(MjxPhysics):
         warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)  # a line per kernel otherwise
         model = mjx.put_model(self.model, impl="warp")
         self._warp_model = model.tree_replace({"opt._impl.warn_overflow": 0})
+        self._contacts = GroundContacts.of(self.model, body.ground_geom)
         # MJX-JAX allocates for every contact and limit that the model can have at once.
-        self._max_contacts = int(self._data._impl.ncon)
-        self._max_constraints = int(self._data._impl.nefc)
+        most = mjx.make_data(self.model, impl="jax")._impl
+        self._max_contacts, self._max_constraints = int(most.ncon), int(most.nefc)
         self._collected = _collect_worlds(self._advance_worlds)
 
     def _advance(self, variant: ModelVariant, inputs: Inputs) -> Outputs:

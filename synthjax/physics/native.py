@@ -45,7 +45,7 @@ class NativePhysics:
         self.sim_dt = sim_dt
         self.n_substeps = n_substeps
         self._nthread = nthread
-        self._contacts = GroundContacts.of(body)
+        self._contacts = GroundContacts.of(self.model, body.ground_geom)
         self._layout = _Layout(self.model, self._contacts.sensor_index)
         self._workers: dict[tuple[int, tuple[str, ...]], collections.deque[_Worker]] = {}
 
