@@ -54,6 +54,8 @@ def validate(config: TrainConfig) -> None:
     for option, value in positive.items():
         if value <= 0:
             raise UserError(f"{option} is {value}: give a number above zero.")
+    if agent.min_noise_failure >= agent.max_noise_failure:
+        raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
     if not agent.hidden or min(agent.hidden) <= 0:
         raise UserError(
             f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."

@@ -34,7 +34,7 @@ class ImitationConfig:
     reward_scale: float = 1.0  # multiplies the reward
     action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means (pd bodies)
     steered: Literal["main", "all"] = "main"  # hinges that the policy moves; others hold the reference
-    action_scale: float = 0.4  # rad of target per unit of action (pd); share of the motor (torque)
+    action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
     lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
     max_episode_seconds: float = 10.0  # time limit; its value is bootstrapped
     termination_distance: float = 0.3  # m, largest world-frame distance of any body from its reference
@@ -85,7 +85,8 @@ class ImitationEnv:
         self.key_bodies = body.body_ids(body.key_bodies)
         self.fall_bodies = body.body_ids(body.fall_bodies)
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
-        self.action_scale = jnp.asarray(body.action_scale * config.action_scale, jnp.float32)
+        share = config.action_scale if body.actuation == "pd" else 1.0
+        self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
         self.action_mask = self._steered_joints()
         self._lookback = lookback_matrix(
             self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
@@ -203,9 +204,11 @@ class ImitationEnv:
         """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
         if self.body.actuation != "pd":
             return self.action_scale * jnp.clip(action, -1.0, 1.0)
-        if self.config.action_mode == "reference":
-            return reference.qpos[7:] + self.action_scale * action
-        return jnp.asarray(self.body.standing_qpos[7:], jnp.float32) + self.action_scale * action
+        zero = reference.qpos[7:]
+        if self.config.action_mode == "absolute":
+            standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
+            zero = jnp.where(self.action_mask, standing, zero)
+        return zero + self.action_scale * action
 
     def _steered_joints(self) -> np.ndarray:
         """Which actions the policy decides, (nu,) bool.  Torque motors hold nothing: all are steered."""
@@ -219,7 +222,7 @@ class ImitationEnv:
         duration = self.library.duration[task.clip]
         parts = observation.body_parts(body, self.root, jnp.asarray(self.bodies))
         parts |= {"previous_action": task.previous_action}
-        parts |= observation.phase_parts(task.time, duration)
+        parts |= observation.phase_parts(task.time, duration, self.library.loop[task.clip])
         for steps in self.config.lookahead:
             target = self.library.sample(task.clip, task.time + steps * self.control_dt)
             parts |= observation.target_parts(

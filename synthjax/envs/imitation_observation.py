@@ -59,7 +59,13 @@ def target_parts(
     }
 
 
-def phase_parts(time: jax.Array, duration: jax.Array) -> dict[str, jax.Array]:
-    """Place in the clip as a point on the circle; ``time`` and ``duration`` in seconds, ()."""
-    angle = 2.0 * jnp.pi * time / duration
+def phase_parts(time: jax.Array, duration: jax.Array, loop: jax.Array) -> dict[str, jax.Array]:
+    """Place in the clip as a point on the circle, or on half of it for a clip without loop.
+
+    Args:
+      time: () s since the clip's first frame.
+      duration: () s.
+      loop: () bool.
+    """
+    angle = jnp.where(loop, 2.0, 1.0) * jnp.pi * time / duration
     return {"phase": jnp.stack([jnp.sin(angle), jnp.cos(angle)])}

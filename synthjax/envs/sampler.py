@@ -11,6 +11,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 
@@ -74,13 +75,13 @@ def lookback_matrix(
     Looping clips wrap around.  -> (num_bins, num_bins), rows sum to 1.
     """
     total = sum(bins_in_clip)
-    matrix = jnp.zeros((total, total))
+    matrix = np.zeros((total, total), np.float32)
     start = 0
     for count, length, loop in zip(bins_in_clip, bin_seconds, loops, strict=True):
         reach = min(count - 1, round(seconds / length))
         for i in range(count):
             later = [i + k for k in range(reach + 1)]
             inside = [start + (j % count) for j in later if loop or j < count]
-            matrix = matrix.at[start + i, jnp.asarray(inside)].set(1.0 / len(inside))
+            matrix[start + i, inside] = 1.0 / len(inside)
         start += count
-    return matrix
+    return jnp.asarray(matrix)
