@@ -139,10 +139,10 @@ def test_world_that_blows_up_is_marked_and_not_reset(name):
 def test_restore_equals_init_and_select_chooses_per_world(name):
     state, ctrl = start(name)
     physics = engine(name).physics
-    restored = jax.vmap(physics.restore)(state.kinematics)
+    restored = jax.jit(jax.vmap(physics.restore))(state.kinematics)
     stepped = engine(name).step(nominal(), state, ctrl)
     done = jnp.arange(len(ctrl)) % 2 == 0
-    mixed = jax.vmap(physics.select)(done, restored, stepped)
+    mixed = jax.jit(jax.vmap(physics.select))(done, restored, stepped)
     jax.tree.map(lambda m, r: np.testing.assert_array_equal(m[::2], r[::2]), mixed, restored)
     jax.tree.map(lambda m, s: np.testing.assert_array_equal(m[1::2], s[1::2]), mixed, stepped)
     init = engine(name).init(nominal(), state.kinematics.qpos, state.kinematics.qvel)
