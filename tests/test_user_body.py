@@ -360,7 +360,7 @@ def test_mistakes_in_the_mapping_are_one_sentence(write: Write, tmp_path: Path) 
         "'mjfc' in|'mjfc': did you mean mjcf": lambda: write(top='mjfc = "figure.xml"'),
         "does not name its MJCF": lambda: write(top=""),
         "There is no MJCF": lambda: write(top='mjcf = "other.xml"'),
-        "install that with pip": lambda: write(top=f'mjcf_package = "no_such_package"\n{top}'),
+        "install that with pip": lambda: write(top=f'mjcf_package = "no_such.package"\n{top}'),
         "does not map Head": lambda: write(bones=no_head),
         "Unknown bone in .*'LeftToe': did you mean LeftToes": lambda: write(
             bones={**BONES, "LeftToe": "l_foot"}

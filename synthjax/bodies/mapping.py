@@ -160,12 +160,17 @@ def _find_mjcf(form: _Form) -> Path:
         raise UserError(f"'{form.file}' does not name its MJCF: add mjcf = \"my_robot.xml\" at the top.")
     folder = form.file.parent
     if package is not None:
-        found = importlib.util.find_spec(package)
-        if found is None or not found.submodule_search_locations:
-            raise UserError(
-                f"'{form.file}' takes its MJCF from the package '{package}': install that with pip."
-            )
-        folder = Path(found.submodule_search_locations[0])
+        folder = _package_folder(form.file, package)
     if not (folder / name).is_file():
         raise UserError(f"There is no MJCF '{folder / name}', which '{form.file}' names: correct its path.")
     return folder / name
+
+
+def _package_folder(file: Path, package: str) -> Path:
+    try:
+        found = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):  # the parent of a dotted name is missing; not a name at all
+        found = None
+    if found is None or not found.submodule_search_locations:
+        raise UserError(f"'{file}' takes its MJCF from the package '{package}': install that with pip.")
+    return Path(found.submodule_search_locations[0])
