@@ -1,0 +1,141 @@
+"""A run that is stopped or killed and resumed equals one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from synthjax import configs
+from synthjax.agents.ppo import PPOConfig
+from synthjax.configs import TrainConfig
+from synthjax.training import run_folder
+from synthjax.training.build import Run, build
+from synthjax.training.display import TrainingDisplay
+from synthjax.training.loop import Trainer
+from synthjax.training.metrics import MetricsWriter, read_metrics
+from synthjax.training.program import TrainState
+
+EPOCH = 2 * 8 * 4  # env steps: two iterations of 8 worlds x 4 steps
+
+
+def tiny_config() -> TrainConfig:
+    """Ten epochs of next to nothing, with evaluations in between and a checkpoint after every epoch."""
+    default = configs.get("imitation")
+    return dataclasses.replace(
+        default,
+        steps=10 * EPOCH,
+        epoch_iterations=2,
+        checkpoint_seconds=1e-9,
+        agent=PPOConfig(num_envs=8, unroll_length=4, num_minibatches=2, num_epochs=1, hidden=(16,)),
+        task=dataclasses.replace(default.task, starts_per_bin=2),
+        evaluation=dataclasses.replace(default.evaluation, every=4 * EPOCH, episodes=4, seconds=0.5),
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_run() -> Run:
+    return build(tiny_config())
+
+
+class StopAfter(TrainingDisplay):
+    """A display that asks the trainer to stop once so many environment steps were logged."""
+
+    def __init__(self, steps: int):
+        super().__init__("test", 1, console=Console(quiet=True))
+        self.stop_at, self.trainer = steps, None
+
+    def update(self, env_steps, metrics):
+        super().update(env_steps, metrics)
+        if env_steps >= self.stop_at:
+            self.trainer.request_stop()
+
+
+def train(run: Run, folder: Path, resume: bool, stop_at: int = 10**9) -> tuple[TrainState, bool]:
+    display = StopAfter(stop_at)
+    trainer = display.trainer = Trainer(run, folder, display)
+    state = trainer.prepare(resume)
+    with MetricsWriter(folder, trainer.env_steps(state) if resume else None) as writer:
+        return trainer.train(state, writer)
+
+
+def assert_same(one: TrainState, other: TrainState) -> None:
+    def bits(leaf: jax.Array) -> np.ndarray:
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(bits(a), bits(b), err_msg=jax.tree_util.keystr(path))
+
+
+def test_stopped_and_resumed_run_equals_an_uninterrupted_one(tiny_run: Run, tmp_path: Path) -> None:
+    whole, finished = train(tiny_run, tmp_path / "whole", resume=False)
+    assert finished
+    for stop_at in (2 * EPOCH, 5 * EPOCH):
+        _, finished = train(tiny_run, tmp_path / "cut", resume=stop_at > 2 * EPOCH, stop_at=stop_at)
+        assert not finished
+    resumed, finished = train(tiny_run, tmp_path / "cut", resume=True)
+    assert finished
+    assert_same(whole, resumed)
+    assert read_metrics(tmp_path / "whole") == read_metrics(tmp_path / "cut")
+
+
+def test_resuming_without_a_checkpoint_starts_over(tiny_run: Run, tmp_path: Path) -> None:
+    fresh = Trainer(tiny_run, tmp_path, StopAfter(10**9)).prepare(resume=True)
+    assert int(fresh.iteration) == 0
+
+
+def test_signal_saves_and_ends_cleanly(tiny_run: Run, tmp_path: Path) -> None:
+    class Terminate(StopAfter):
+        def update(self, env_steps, metrics):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    display = Terminate(0)
+    display.trainer = trainer = Trainer(tiny_run, tmp_path, display)
+    with MetricsWriter(tmp_path) as writer:
+        state, finished = trainer.train(trainer.prepare(resume=False), writer)
+    assert not finished
+    assert trainer.checkpoints.latest_step() == trainer.env_steps(state)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.slow
+def test_run_killed_twenty_times_equals_an_uninterrupted_one(tiny_run: Run, tmp_path: Path) -> None:
+    """SIGKILL at random moments after the first checkpoint, each time resumed by the command line."""
+    config = dataclasses.replace(tiny_config(), steps=200 * EPOCH, evaluation=dataclasses.replace(
+        tiny_config().evaluation, every=50 * EPOCH))  # fmt: skip
+    folder, whole = tmp_path / "killed", tmp_path / "whole"
+    run_folder.save_config(folder, config)
+    code = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", "--resume", str(folder)]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+    rng = random.Random(0)
+    checkpoints = folder / "checkpoints"
+    for _ in range(20):
+        before = set(checkpoints.glob("*")) if checkpoints.exists() else set()
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoints.exists() and set(checkpoints.glob("*")) - before:
+                time.sleep(rng.uniform(0.0, 1.0))
+                break
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    run = build(config)
+    expected, _ = train(run, whole, resume=False)
+    actual = Trainer(run, folder, StopAfter(10**9)).prepare(resume=True)
+    assert_same(expected, actual)
