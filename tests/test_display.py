@@ -31,14 +31,21 @@ def test_speed_leaves_out_compiling_and_evaluating() -> None:
     display, _ = make(clock)
     clock.now += 20  # compiling
     display.phase(Phase.TRAINING)
-    clock.now += 4
-    display.update(200, {})
+    display.update(100, {})  # made while compiling: says nothing about the speed
+    assert display.steps_per_second == 0
+    assert display.seconds_left is None
+    clock.now += 3
     display.phase(Phase.EVALUATING)
     clock.now += 6
+    display.phase(Phase.TRAINING)
+    clock.now += 1
+    display.update(300, {})
     assert display.compile_seconds == pytest.approx(20)
     assert display.steps_per_second == pytest.approx(200 / 4)
-    # 200 steps took 10 s, evaluation included, so the other 800 take 40 s.
-    assert display.seconds_left == pytest.approx(40)
+    # 200 steps took 10 s, evaluation included, so the other 700 take 35 s.
+    assert display.seconds_left == pytest.approx(35)
+    clock.now += 2
+    assert display.seconds_left == pytest.approx(33)
 
 
 def test_resumed_run_counts_only_its_own_steps() -> None:
@@ -46,11 +53,11 @@ def test_resumed_run_counts_only_its_own_steps() -> None:
     display, _ = make(clock)
     display.resume_at(500)
     display.phase(Phase.TRAINING)
-    assert display.seconds_left is None
-    clock.now += 10
     display.update(600, {})
+    clock.now += 10
+    display.update(700, {})
     assert display.steps_per_second == pytest.approx(10)
-    assert display.seconds_left == pytest.approx(40)
+    assert display.seconds_left == pytest.approx(30)
 
 
 def test_pipe_gets_one_line_per_interval_and_per_phase() -> None:
@@ -82,11 +89,12 @@ def test_panel_shows_what_the_user_asks_about() -> None:
     clock = Clock()
     display, out = make(clock, terminal=True)
     display.phase(Phase.TRAINING)
+    display.update(125, {})
     clock.now += 5
-    display.update(250, {"reward": 0.5, "completion": 0.25, "body_error_mm": 61.0})
+    display.update(375, {"reward": 0.5, "completion": 0.25, "body_error_mm": 61.0})
     Console(file=out, width=110, color_system=None).print(display.render())
     shown = out.getvalue()
-    for part in ("collecting and updating", "250 of 1 k steps", "0.500", "25%", "61 mm", "0:15 left", "50"):
+    for part in ("collecting and updating", "375 of 1 k steps", "0.500", "25%", "61 mm", "0:12 left", "50"):
         assert part in shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,13 @@ SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    steps: int  # environment steps
+    time: float  # s, by the display's clock
+    training_seconds: float  # s spent in Phase.TRAINING
+
+
 class TrainingDisplay:
     """Shows phase, progress, speed, time left and the main metrics of one run; a context manager.
 
@@ -60,7 +68,10 @@ class TrainingDisplay:
     ) -> None:
         self._title = title
         self._total = total_steps
-        self._start_steps = self._steps = 0
+        self._steps = 0
+        # First and latest report of steps; speed is measured between them.
+        self._first: _Report | None = None
+        self._latest: _Report | None = None
         self._console = console or Console()
         self._interval = interval
         self._clock = clock
@@ -88,11 +99,13 @@ class TrainingDisplay:
 
     def resume_at(self, env_steps: int) -> None:
         """Says that the run goes on from ``env_steps`` environment steps."""
-        self._start_steps = self._steps = env_steps
+        self._steps = env_steps
 
     def update(self, env_steps: int, metrics: Mapping[str, float]) -> None:
         """Takes the environment steps of the run so far and the newest metrics, by the names in ``SHOWN``."""
         self._steps = env_steps
+        self._latest = _Report(env_steps, self._clock(), self._seconds_in(Phase.TRAINING))
+        self._first = self._first or self._latest
         self._metrics.update({name: v for name in SHOWN if math.isfinite(v := metrics.get(name, math.nan))})
         now = self._clock()
         if self._live is None and now - self._last_line >= self._interval:
@@ -110,18 +123,23 @@ class TrainingDisplay:
 
     @property
     def steps_per_second(self) -> float:
-        """Environment steps per second of training time; compiling, evaluating and saving do not count."""
-        seconds = self._seconds_in(Phase.TRAINING)
-        return (self._steps - self._start_steps) / seconds if seconds > 0 else 0.0
+        """Environment steps per second of training time; compiling, evaluating and saving do not count.
+
+        Zero before the second report, since the first steps come out of the program that is still compiling.
+        """
+        if self._first is None or self._latest is None or self._latest.steps == self._first.steps:
+            return 0.0
+        seconds = self._latest.training_seconds - self._first.training_seconds
+        return (self._latest.steps - self._first.steps) / seconds
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the pace so far, evaluations and saves included; None before the first step."""
-        done = self._steps - self._start_steps
-        if done <= 0:
+        """Estimate from the pace so far, evaluations and saves included; None before the second report."""
+        if self._first is None or self._latest is None or self._latest.steps == self._first.steps:
             return None
-        elapsed = self._clock() - self._start - self.compile_seconds
-        return elapsed * max(self._total - self._steps, 0) / done
+        pace = (self._latest.time - self._first.time) / (self._latest.steps - self._first.steps)
+        since = self._clock() - self._latest.time
+        return max(pace * (self._total - self._latest.steps) - since, 0.0)
 
     def render(self) -> RenderableType:
         """The panel as it stands now."""
