@@ -4,7 +4,8 @@
 
 Native MuJoCo is the reference.  Every engine starts from the same reference states with the reference
 pose of the next frame as its target, so the states are those that training starts from.  MJX compiles
-for minutes on a CPU (``XLA_FLAGS=--xla_backend_optimization_level=0`` halves that).  Writes ``benchmarks/results/engine_agreement.json``.
+for minutes on a CPU; ``XLA_FLAGS=--xla_backend_optimization_level=0`` halves that.  Writes
+``benchmarks/results/engine_agreement.json``.
 """
 
 from __future__ import annotations

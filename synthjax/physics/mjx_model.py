@@ -12,7 +12,7 @@ from synthjax.bodies.spec import Body
 from synthjax.physics.contacts import DATASPEC
 
 _MINDIST = 1  # mjSENS_CONTACT: keep the contacts with the smallest distance
-_POINT = 1e-9  # m, radius of a sphere that stands for a corner
+_POINT = 1e-14  # m, radius of a sphere that stands for a corner
 _PLANE, _BOX = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)
 _PAIR_FIELDS = ("friction", "solref", "solreffriction", "solimp", "margin", "gap")
 _GEOM_FIELDS = ("pos", "quat", "size")
