@@ -261,7 +261,9 @@ def test_actions_are_offsets_from_the_next_reference_pose():
     environment = env(action_scale=0.4)
     action = np.linspace(-2, 2, environment.action_dim).astype(np.float32)
     control = _control(environment)(action, frame(9))
-    np.testing.assert_allclose(control, frame(9).qpos[7:] + 0.4 * body().action_scale * action, atol=1e-6)
+    # 0.1 s of the reference's own speed makes up for servos with kd = 0.1 kp.
+    zero = frame(9).qpos[7:] + 0.1 * frame(9).qvel[6:]
+    np.testing.assert_allclose(control, zero + 0.4 * body().action_scale * action, atol=1e-6)
 
 
 def test_absolute_actions_are_offsets_from_the_standing_pose():
@@ -269,7 +271,8 @@ def test_absolute_actions_are_offsets_from_the_standing_pose():
     action = np.linspace(-2, 2, environment.action_dim).astype(np.float32)
     control = _control(environment)(action, frame(9))
     # Hinges that the policy does not steer go on following the reference.
-    zero = np.where(np.isin(body().joints, body().main_joints), body().standing_qpos[7:], frame(9).qpos[7:])
+    following = frame(9).qpos[7:] + 0.1 * frame(9).qvel[6:]
+    zero = np.where(np.isin(body().joints, body().main_joints), body().standing_qpos[7:], following)
     np.testing.assert_allclose(control, zero + _scale(environment) * action, atol=1e-6)
 
 

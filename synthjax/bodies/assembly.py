@@ -15,6 +15,7 @@ FRICTION = (1.0, 1.0, 0.005, 0.0001, 0.0001)
 # Time constant 0.02 s: the smallest that is stable at the training substep of 1/120 s
 # (MuJoCo's refsafe would raise anything under two substeps silently).
 SOLREF = (0.02, 1.0)
+SERVO_LAG = 0.1  # s, kd / kp of the position servos
 # Position target per unit of action: a share of half the hinge's range, at most so many radians.
 POSITION_SCALE_SHARE, MAX_POSITION_SCALE = 0.75, 1.0
 
@@ -87,13 +88,13 @@ def add_contact_sensor(spec: mujoco.MjSpec, geom: str) -> None:
 def add_position_motors(spec: mujoco.MjSpec, gains: Mapping[str, float], limits: Mapping[str, float]) -> None:
     """Position servos: torque = kp (ctrl - q) - kd qd within +-limit; ctrl is a joint angle in rad.
 
-    The derivative part, kd = kp / 10, sits in the joint's damping, which MuJoCo's Euler integrator treats
+    The derivative part, kd = SERVO_LAG kp, sits in the joint's damping, which MuJoCo's Euler integrator treats
     implicitly: as an actuator term it would be unstable on the light bones.
     """
     for name, kp in gains.items():
         joint = spec.joint(name)
         joint.stiffness = np.zeros_like(joint.stiffness)
-        joint.damping = set_first(joint.damping, 0.1 * kp)
+        joint.damping = set_first(joint.damping, SERVO_LAG * kp)
         motor = spec.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT,
             forcerange=[-limits[name], limits[name]], forcelimited=True,

@@ -41,6 +41,7 @@ class Body:
     ground_geom: str  # name of the ground plane geom
     standing_qpos: np.ndarray  # (nq,) upright on the ground
     action_scale: np.ndarray  # (nu,) rad (pd) or ctrl (torque) per unit of action
+    servo_lag: float = 0.0  # s, kd / kp of the position servos: how far behind a moving target they stay
 
     @property
     def standing_height(self) -> float:

@@ -95,6 +95,7 @@ def make_synth(
         ground_geom=assembly.GROUND,
         standing_qpos=standing,
         action_scale=scale,
+        servo_lag=assembly.SERVO_LAG if actuation == "pd" else 0.0,
     )
 
 

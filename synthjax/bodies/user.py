@@ -83,6 +83,7 @@ def make_user_body(file: Path, actuation: str = "pd") -> Body:
         ground_geom=assembly.GROUND,
         standing_qpos=model.qpos0.copy(),
         action_scale=scale,
+        servo_lag=assembly.SERVO_LAG if actuation == "pd" else 0.0,
     )
 
 

@@ -204,7 +204,9 @@ class ImitationEnv:
         """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
         if self.body.actuation != "pd":
             return self.action_scale * jnp.clip(action, -1.0, 1.0)
-        zero = reference.qpos[7:]
+        # The servos damp the joint's own speed, so they trail a moving target by their lag: without this
+        # lead a swinging toe is 0.35 m late and hits the ground.
+        zero = reference.qpos[7:] + self.body.servo_lag * reference.qvel[6:]
         if self.config.action_mode == "absolute":
             standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
             zero = jnp.where(self.action_mask, standing, zero)
