@@ -88,8 +88,8 @@ def add_contact_sensor(spec: mujoco.MjSpec, geom: str) -> None:
 def add_position_motors(spec: mujoco.MjSpec, gains: Mapping[str, float], limits: Mapping[str, float]) -> None:
     """Position servos: torque = kp (ctrl - q) - kd qd within +-limit; ctrl is a joint angle in rad.
 
-    The derivative part, kd = SERVO_LAG kp, sits in the joint's damping, which MuJoCo's Euler integrator treats
-    implicitly: as an actuator term it would be unstable on the light bones.
+    The derivative part, kd = SERVO_LAG kp, sits in the joint's damping, which MuJoCo's Euler integrator
+    treats implicitly: as an actuator term it would be unstable on the light bones.
     """
     for name, kp in gains.items():
         joint = spec.joint(name)

@@ -17,6 +17,7 @@ from flax import struct
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
 from synthjax.motion.kinematics import forward_kinematics
+from synthjax.motion.packing import pack_rows, unpack_row
 from synthjax.types import Kinematics
 
 
@@ -58,22 +59,7 @@ class ResetTable:
 
     def gather(self, index: jax.Array) -> Kinematics:
         """Start state ``index`` ()."""
-        return unpack(self.states[index], self.nq, self.nv)
-
-
-def unpack(row: jax.Array, nq: int, nv: int) -> Kinematics:
-    """One packed row (F,) as kinematics; one gather of a row is far cheaper than six."""
-    nbody = (row.shape[-1] - nq - nv) // 13
-    qpos, qvel, bodies = row[:nq], row[nq : nq + nv], row[nq + nv :]
-    xpos, xquat, linvel, angvel = jnp.split(bodies, np.cumsum([3, 4, 3]) * nbody)
-    return Kinematics(
-        qpos=qpos,
-        qvel=qvel,
-        xpos=xpos.reshape(nbody, 3),
-        xquat=xquat.reshape(nbody, 4),
-        linvel=linvel.reshape(nbody, 3),
-        angvel=angvel.reshape(nbody, 3),
-    )
+        return unpack_row(self.states[index], self.nq, self.nv)
 
 
 def build_reset_table(
@@ -154,5 +140,4 @@ def perturb(
 def pack(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
     """Rows of qpos, qvel and derived kinematics, (N, nq + nv + 13 nbody)."""
     derived = forward_kinematics(model, qpos, qvel)
-    parts = (qpos, qvel, derived.xpos, derived.xquat, derived.linvel, derived.angvel)
-    return np.concatenate([part.reshape(len(qpos), -1) for part in parts], axis=1)
+    return pack_rows(qpos, qvel, derived.xpos, derived.xquat, derived.linvel, derived.angvel)

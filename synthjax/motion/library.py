@@ -15,6 +15,7 @@ from synthjax.bodies import Body
 from synthjax.errors import UserError, unknown
 from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import load_clip
+from synthjax.motion.packing import pack_rows, unpack_row
 from synthjax.motion.quaternions import quat_slerp
 from synthjax.types import Kinematics
 
@@ -43,9 +44,7 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
         elif Path(entry).is_dir():
             found = sorted(Path(entry).glob("*.npz"))
             if not found:
-                raise UserError(
-                    f"The folder '{entry}' holds no clips (*.npz): import some with 'synthjax motion'."
-                )
+                raise UserError(f"The folder '{entry}' holds no clips (*.npz): choose one that does.")
             paths += found
         elif entry.endswith(".npz"):
             paths.append(Path(entry))
@@ -113,7 +112,7 @@ class MotionLibrary:
         end pose, at rest from the end on.
         """
         row, fraction, cycles, past_end = self._locate(clip, time)
-        a, b = self._unpack(self.frames[row]), self._unpack(self.frames[row + 1])
+        a, b = (unpack_row(self.frames[r], self.nq, self.nv) for r in (row, row + 1))
         mixed = jax.tree.map(lambda x, y: x + fraction * (y - x), a, b)
         shift = cycles * self.loop_offset[clip]
         root = quat_slerp(a.qpos[3:7], b.qpos[3:7], fraction)
@@ -146,24 +145,10 @@ class MotionLibrary:
         before = jnp.minimum(frame.astype(jnp.int32), last - 1)
         return self.start[clip] + before, frame - before, cycles, ~loop & (time > duration)
 
-    def _unpack(self, row: jax.Array) -> Kinematics:
-        nbody = (row.shape[0] - self.nq - self.nv) // 13
-        sizes = np.cumsum([self.nq, self.nv, 3 * nbody, 4 * nbody, 3 * nbody])
-        qpos, qvel, xpos, xquat, linvel, angvel = jnp.split(row, sizes)
-        return Kinematics(
-            qpos=qpos,
-            qvel=qvel,
-            xpos=xpos.reshape(nbody, 3),
-            xquat=xquat.reshape(nbody, 4),
-            linvel=linvel.reshape(nbody, 3),
-            angvel=angvel.reshape(nbody, 3),
-        )
-
 
 def _pack(clip: Clip) -> np.ndarray:
     """(rows, nq + nv + 13 nbody), with the closing frame of a looping clip."""
-    fields = (clip.qpos, clip.qvel, clip.xpos, clip.xquat, clip.linvel, clip.angvel)
-    rows = np.concatenate([field.reshape(clip.num_frames, -1) for field in fields], axis=-1)
+    rows = pack_rows(clip.qpos, clip.qvel, clip.xpos, clip.xquat, clip.linvel, clip.angvel)
     if not clip.loop:
         return rows
     closing = rows[:1].copy()

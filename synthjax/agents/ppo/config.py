@@ -26,8 +26,8 @@ class PPOConfig:
     target_kl: float = 0.07  # the learning rate is lowered above 2 x this KL and raised below half of it
     max_noise: float = 0.2  # standard deviation of actions while episodes fail often
     min_noise: float = 0.1  # and once they hardly fail; log-linear between
-    max_noise_failure: float = 0.15  # failures per environment step from which max_noise is used
-    min_noise_failure: float = 0.03  # failures per environment step below which min_noise is used
+    max_noise_failure: float = 0.1  # failures per environment step from which max_noise is used
+    min_noise_failure: float = 0.01  # failures per environment step below which min_noise is used
     failure_decay: float = 0.95  # of the moving average of failures, per batch
     hidden: tuple[int, ...] = (256, 128)  # widths of both networks
     activation: str = "relu"

@@ -1,0 +1,102 @@
+"""How fast the default command learns: wall time from pressing Enter, over several seeds.
+
+    python benchmarks/learning.py --motion walk --seeds 0 1 2 --out benchmarks/results/walk_cpu.json
+
+Runs ``synthjax train`` as a user would, notes when each evaluation line appears, and adds the figures
+that the run itself has logged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from synthjax.training.bench import machine
+from synthjax.training.metrics import read_metrics
+
+EVALUATION = re.compile(r"([\d,]+) steps: \d+% of evaluation episodes")
+FIRST_PROGRESS = re.compile(r"\d+%.* steps/s")
+# The bar of the fixed rule: the first evaluation that meets it ends the learning time.
+COMPLETION, BODY_ERROR_MM = 0.95, 60.0
+
+
+def measure(motion: str, seed: int, options: list[str]) -> dict[str, Any]:
+    """One run from scratch with an empty compilation cache."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run"
+        code = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-u", "-c", code, "train", "--env", "imitation", "--motion", motion]
+        command += ["--seed", str(seed), "--run-dir", str(folder), *options]
+        seconds: dict[int, float] = {}
+        first = None
+        start = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=_environment(Path(scratch) / "cache")
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            now = time.monotonic() - start
+            sys.stdout.write(f"[{now:6.1f} s] {line}")
+            if first is None and FIRST_PROGRESS.search(line):
+                first = now
+            if found := EVALUATION.search(line):
+                seconds[int(found[1].replace(",", ""))] = now
+        if process.wait():
+            raise SystemExit(f"the run with seed {seed} failed")
+        curve = [
+            {"seconds": round(seconds[row["env_steps"]], 1), **row}
+            for row in read_metrics(folder)
+            if row["kind"] == "eval"
+        ]
+        passed = next((row for row in curve if passes(row)), None)
+        return {
+            "seed": seed,
+            "seconds_to_first_progress": first,
+            "seconds_to_bar": passed and passed["seconds"],
+            "steps_to_bar": passed and passed["env_steps"],
+            "holds_after_bar": passed is not None and all(passes(r) for r in curve[curve.index(passed) :]),
+            "total_seconds": round(time.monotonic() - start, 1),
+            "curve": curve,
+            "final": json.loads((folder / "evaluation.json").read_text()),
+        }
+
+
+def passes(row: dict[str, Any]) -> bool:
+    """Whether an evaluation meets the bar."""
+    return row["completion"] >= COMPLETION and row["body_error_mm"] <= BODY_ERROR_MM
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    return os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache), "COLUMNS": "120"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--motion", default="walk")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True)
+    arguments, options = parser.parse_known_args()
+    result: dict[str, Any] = {
+        "machine": machine(" ".join(["python", *sys.argv])),
+        "motion": arguments.motion,
+        "bar": {"completion": COMPLETION, "body_error_mm": BODY_ERROR_MM},
+        "runs": [],
+    }
+    for seed in arguments.seeds:
+        result["runs"].append(measure(arguments.motion, seed, options))
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
