@@ -39,7 +39,7 @@ def init_sampler(num_bins: int) -> SamplerState:
     return SamplerState(
         failures=jnp.zeros(num_bins),
         visits=jnp.zeros(num_bins),
-        probabilities=jnp.full(num_bins, 1.0 / num_bins),
+        probabilities=jnp.full(num_bins, 1.0 / num_bins, float),
     )
 
 

@@ -68,9 +68,9 @@ class PPO:
         return PPOState(
             params=params,
             opt_state=self.optimizer.init(params),
-            learning_rate=jnp.asarray(self.config.learning_rate),
+            learning_rate=jnp.asarray(self.config.learning_rate, float),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
-            failure_rate=jnp.asarray(self.config.max_noise_failure),
+            failure_rate=jnp.asarray(self.config.max_noise_failure, float),
         )
 
     def act(

@@ -1,0 +1,30 @@
+"""The training program as XLA sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+
+from synthjax import configs
+from synthjax.training.build import build
+
+
+def test_an_epoch_gives_back_the_types_it_takes() -> None:
+    """A weakly typed leaf in the first state would make every run compile its program twice."""
+    config = configs.get("imitation")
+    config = dataclasses.replace(
+        config,
+        agent=dataclasses.replace(config.agent, num_envs=4, unroll_length=4),
+        task=dataclasses.replace(config.task, starts_per_bin=1),
+    )
+    program = build(config).program
+    first = jax.eval_shape(program.init, jax.random.key(0))
+    second, _ = jax.eval_shape(program.iterate, first)
+
+    def types(state: object) -> dict[str, tuple]:
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        return {jax.tree_util.keystr(path): (x.shape, x.dtype, x.weak_type) for path, x in leaves}
+
+    assert types(first) == types(second)
+    assert not any(weak for _, _, weak in types(first).values())
