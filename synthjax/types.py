@@ -49,7 +49,6 @@ class PhysicsState:
     ground_force: jax.Array  # (nbody, 3) sum of normal forces of the ground ON the body, world axes, N
     bad: jax.Array  # () bool, the world has become non-finite or unstable: its episode must end
     overflow: jax.Array  # () int32, contacts or constraints that the engine had no room for
-    engine: PyTree = None  # what one engine needs beyond this (Warp's Data); None elsewhere
 
 
 @struct.dataclass

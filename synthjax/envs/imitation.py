@@ -175,9 +175,6 @@ class ImitationEnv:
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
         """``on_true`` where ``done`` (), else ``on_false``."""
         physics = self.physics.select(done, on_true.physics, on_false.physics)
-        # The engine's own state is chosen by the engine; here the two must only look alike.
-        on_true = dataclasses.replace(on_true, physics=physics)
-        on_false = dataclasses.replace(on_false, physics=physics)
         chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
         return dataclasses.replace(chosen, physics=physics)
 
