@@ -211,8 +211,8 @@ def _version(package: str) -> str | None:
 def table(measurements: Sequence[Measurement]) -> Table:
     """The measurements for the terminal."""
     grid = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("engine", "environments", "stage"):
-        grid.add_column(title)
+    for title in ("engine", "envs", "stage"):
+        grid.add_column(title, no_wrap=True)
     for title in ("physics steps/s", "environment steps/s", "x real time", "compile s"):
         grid.add_column(title, justify="right")
     for row in measurements:
