@@ -51,16 +51,17 @@ class Trainer:
         config, display = self.run.config, self.display
         last_save = time.monotonic()
         pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        # Counted on the host: reading the state's counter would wait for the device in every epoch.
+        steps = self.env_steps(state)
         with _stop_on_signals(self):
-            while not self._stop and self.env_steps(state) < config.steps:
-                before = self.env_steps(state)
+            while not self._stop and steps < config.steps:
+                before, steps = steps, steps + self._epoch_steps
                 state, metrics = self.run.program.epoch(state, config.epoch_iterations)
                 # Metrics are read one epoch late: the device computes the next one meanwhile.
                 if pending is not None:
                     self._log(pending, writer)
-                pending = (before + self._epoch_steps, metrics)
+                pending = (steps, metrics)
                 display.phase(Phase.TRAINING)
-                steps = self.env_steps(state)
                 due = steps // config.evaluation.every > before // config.evaluation.every
                 if due and steps < config.steps:
                     self._log(pending, writer)
@@ -76,10 +77,10 @@ class Trainer:
                     last_save = time.monotonic()
         if pending is not None:
             self._log(pending, writer)
-        finished = self.env_steps(state) >= config.steps
+        finished = steps >= config.steps
         if finished:
             figures = self.evaluate(state)
-            writer.write(self.env_steps(state), figures, kind="eval")
+            writer.write(steps, figures, kind="eval")
             self.save(state, figures)
         else:
             self.save(state)

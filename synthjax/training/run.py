@@ -44,7 +44,9 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
             return
         display.phase(Phase.EVALUATING)
-        report = evaluate_run(trainer.evaluator, state.agent, folder / REPORT_FILE, episodes=256)
+        report = evaluate_run(
+            trainer.evaluator, state.agent, folder / REPORT_FILE, episodes=2 * config.evaluation.episodes
+        )
         display.phase(Phase.RENDERING)
         video = render_run(trainer.evaluator, state.agent, folder / "video.mp4")
     console.print(report_table(report))
