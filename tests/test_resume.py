@@ -124,7 +124,7 @@ def test_run_killed_twenty_times_equals_an_uninterrupted_one(tiny_run: Run, tmp_
     for _ in range(20):
         before = set(checkpoints.glob("*")) if checkpoints.exists() else set()
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
