@@ -110,14 +110,7 @@ class ImitationEnv:
 
     def start_from(self, table: ResetTable, index: jax.Array, key: jax.Array) -> EnvState:
         """The start state ``index`` () of a table, the environment's own or another of the same clips."""
-        task = ImitationTask(
-            clip=table.clip[index],
-            time=table.time[index],
-            age=jnp.zeros((), jnp.int32),
-            previous_action=jnp.zeros(self.action_dim),
-            variant={},
-        )
-        physics = self.physics.restore(table.gather(index))
+        physics, task = self._start(table, index)
         return EnvState(
             physics=physics,
             obs=flatten(self.observe(physics, task)),
@@ -248,24 +241,24 @@ class ImitationEnv:
         names = ["body_error_mm", "reward", "failed", "completed", "bad_world", "overflow"]
         return names + [f"reward_{name}" for name in sample]
 
-    def _first_start(self) -> tuple[PhysicsState, ImitationTask]:
+    def _start(self, table: ResetTable, index: jax.Array) -> tuple[PhysicsState, ImitationTask]:
         task = ImitationTask(
-            clip=self.resets.clip[0],
-            time=self.resets.time[0],
+            clip=table.clip[index],
+            time=table.time[index],
             age=jnp.zeros((), jnp.int32),
             previous_action=jnp.zeros(self.action_dim),
             variant={},
         )
-        return self.physics.restore(self.resets.gather(jnp.asarray(0))), task
+        return self.physics.restore(table.gather(index)), task
 
     def _observation_layout(self) -> ObservationLayout:
         """The parts in the order of :meth:`observe`: what eval_shape returns is sorted by name."""
         parts: dict[str, jax.Array] = {}
-        jax.eval_shape(lambda: parts.update(self.observe(*self._first_start())))
+        jax.eval_shape(lambda: parts.update(self.observe(*self._start(self.resets, jnp.asarray(0)))))
         return ObservationLayout.of(parts)
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
-        physics, _ = self._first_start()
+        physics, _ = self._start(self.resets, jnp.asarray(0))
         zero = jnp.zeros(self.action_dim)
         return self.reward(
             TrackingInputs(
