@@ -118,5 +118,7 @@ class Agent(Protocol):
     ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
 
     def update(
-        self, state: PyTree, data: Transition, key: jax.Array
-    ) -> tuple[PyTree, dict[str, jax.Array]]: ...
+        self, state: PyTree, data: Transition, key: jax.Array, axis: str | None = None
+    ) -> tuple[PyTree, dict[str, jax.Array]]:
+        """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is."""
+        ...

@@ -24,15 +24,10 @@ from imitation_worlds import (
     with_body_at,
 )
 
+from synthjax.envs.distances import aligned_distances, root_relative_distances
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.training.evaluation import (
-    EpisodeTrace,
-    aligned_distances,
-    fails,
-    foot_skate,
-    root_relative_distances,
-    run_episodes,
-)
+from synthjax.training.evaluation import EpisodeTrace, fails, foot_skate, run_episodes
+from synthjax.training.mesh import worlds_mesh
 from synthjax.training.scores import score, scores_by_clip, time_bins
 from synthjax.types import Kinematics, PhysicsState
 
@@ -167,7 +162,9 @@ def _episodes() -> tuple[np.ndarray, EpisodeTrace]:
     actions[1, 0] = 1e6
     keys = jax.random.split(jax.random.key(0), 3)
     first = jax.vmap(functools.partial(environment.start_from, environment.resets))(starts, keys)
-    trace = run_episodes(environment, _scripted, actions, first, jax.random.key(0), STEPS)
+    trace = run_episodes(
+        environment, _scripted, actions, first, jax.random.key(0), STEPS, worlds_mesh(len(starts))
+    )
     return np.asarray(first.task.time), jax.device_get(trace)
 
 

@@ -167,14 +167,25 @@ def test_an_episode_ends_when_any_body_is_too_far():
     bodies = [
         with_body_at(on, "LeftHand", [0.0, 0.0, 0.29]),
         with_body_at(on, "LeftHand", [0.0, 0.0, 0.31]),
-        shifted(on, np.array([0.0, 0.31, 0.0])),  # in the world: the reference is a place, too
+        shifted(on, np.array([0.36, 0.47, 0.0])),  # root and all 0.592 m away in the world
+        shifted(on, np.array([0.36, 0.49, 0.0])),  # 0.608 m: the reference is a place, too
     ]
-    after = step(env(), _worlds(bodies, [20] * 3))
-    np.testing.assert_array_equal(after.terminated[:3], [False, True, True])
+    after = step(env(), _worlds(bodies, [20] * 4))
+    np.testing.assert_array_equal(after.terminated, [False, True, False, True])
     np.testing.assert_array_equal(after.truncated, False)
-    assert float(after.reward[0]) > 0
-    np.testing.assert_array_equal(after.reward[1:], 0.0)
-    np.testing.assert_array_equal(after.metrics["failed"][:3], [0.0, 1.0, 1.0])
+    assert float(np.min(after.reward[::2])) > 0
+    np.testing.assert_array_equal(after.reward[1::2], 0.0)
+    np.testing.assert_array_equal(after.metrics["failed"], [0.0, 1.0, 0.0, 1.0])
+
+
+def test_the_contexts_limit_decides_how_far_the_body_may_drift():
+    on = frame(20 + STEP)
+    state = _worlds([shifted(on, np.array([0.0, d, 0.0])) for d in (0.24, 0.26, -0.24, -0.26)], [20] * 4)
+    ctx = env().init_context().replace(drift_limit=jnp.asarray(0.25))
+    after = jax.jit(jax.vmap(env().step, in_axes=(None, 0, 0)))(
+        ctx, state, np.zeros((WORLDS, env().action_dim), np.float32)
+    )
+    np.testing.assert_array_equal(after.terminated, [False, True, False, True])
 
 
 def test_a_fall_is_a_ground_contact_that_the_reference_does_not_have():
@@ -375,7 +386,7 @@ class _Idle:
     """An agent that does nothing: the zero action."""
 
     def act(self, state, obs, key, deterministic=False):
-        return jnp.zeros((obs.shape[0], env().action_dim)), {}
+        return jnp.zeros(env().action_dim), {}
 
 
 def test_collect_hands_over_the_true_last_observation_and_starts_anew():
@@ -388,7 +399,7 @@ def test_collect_hands_over_the_true_last_observation_and_starts_anew():
     train = TrainState(
         agent=None, env=state, ctx=env().init_context(), key=jax.random.key(0), iteration=jnp.zeros((), int)
     )
-    worlds, data, _, stats = jax.jit(program.collect)(train, jax.random.key(1))
+    worlds, data, _, stats = jax.jit(program.collect)(train)
 
     np.testing.assert_array_equal(data.truncated[:2, :3], [[False] * 3, [True, True, False]])
     np.testing.assert_array_equal(data.terminated[0], [False, False, True, False])
@@ -440,5 +451,8 @@ def test_context_moves_towards_the_bins_that_fail():
     ctx = jax.jit(env().update_context)(
         env().init_context(), {"failures": failures, "visits": np.full(bins, 10.0, np.float32)}
     )
+    # Three failures in 10 steps of each of about 50 bins: under 2 % of the steps, so the limit shrinks
+    assert 3 / (10 * bins) < 0.02
+    assert float(ctx.drift_limit) == pytest.approx(0.6 * 0.99)
     uniform = init_sampler(bins).probabilities[0]
     assert float(ctx.sampler.probabilities[5]) > 2 * float(uniform)

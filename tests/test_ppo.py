@@ -13,6 +13,7 @@ import scipy.linalg
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from regulator import EFFORT, GAIN, LQR, Regulator
 
 from synthjax.agents.distributions import gaussian_kl, gaussian_log_prob
 from synthjax.agents.normalizer import MAX_COUNT, init_normalizer, normalize, update_normalizer
@@ -24,7 +25,7 @@ from synthjax.agents.ppo.losses import (
     normalize_advantages,
 )
 from synthjax.training.program import TrainProgram, TrainState
-from synthjax.types import EnvState, Transition
+from synthjax.types import Transition
 
 # Compiled once each: op by op, JAX would compile every operation of every shape.
 _gae = jax.jit(generalized_advantage)
@@ -281,7 +282,7 @@ def _data(mean_shift: float = 0.0, obs_offset: float = 0.0) -> Transition:
 def test_act_samples_around_its_mean_and_tells_the_density():
     obs = np.tile(np.array([0.3, -1.0, 2.0], np.float32), (20_000, 1))
     action, extras = _act(AGENT, _first(), obs, jax.random.key(0))
-    mean, nothing = AGENT.act(_first(), obs, jax.random.key(0), deterministic=True)
+    mean, nothing = AGENT.act(_first(), obs, jax.random.key(0), deterministic=True)  # nothing averaged yet
     assert nothing == {}
     np.testing.assert_allclose(extras["mean"], mean, atol=1e-6)
     sigma = STILL.max_noise
@@ -323,6 +324,24 @@ def test_failures_are_averaged_over_batches():
     after, _ = _update(AGENT, _first(), data)
     # It starts at max_noise_failure, so that a fresh agent explores
     assert float(after.failure_rate) == pytest.approx(0.9 * 0.1 + 0.1 * data.terminated.mean(), rel=1e-5)
+
+
+def test_deterministic_actions_are_those_of_the_averaged_policy():
+    data = _data()
+    first = _first().replace(learning_rate=jnp.asarray(1e-5))
+    after, _ = _update(AGENT, first, data)
+    decay = STILL.average_decay
+    expected = jax.tree.map(
+        lambda old, new: decay * old + (1 - decay) * new, first.params["policy"], after.params["policy"]
+    )
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-9), after.average, expected)
+    moved = after.replace(average=jax.tree.map(lambda x: x + 1.0, after.average))
+    obs = data.obs[0]
+    same, _ = AGENT.act(moved, obs, jax.random.key(0))
+    explored, _ = AGENT.act(after, obs, jax.random.key(0))
+    np.testing.assert_array_equal(same, explored)  # exploration does not see the average
+    steady, other = (AGENT.act(s, obs, jax.random.key(0), deterministic=True)[0] for s in (after, moved))
+    assert np.abs(np.asarray(steady) - np.asarray(other)).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -371,52 +390,6 @@ def test_values_bootstrap_from_the_true_next_observation():
 
 # ---------------------------------------------------------------------- a problem with a known answer
 
-GAIN, EFFORT, TIME_LIMIT = 0.5, 0.3, 2
-LQR = PPOConfig(
-    num_envs=64, unroll_length=16, num_minibatches=4, num_epochs=4, gamma=0.9, gae_lambda=0.95,
-    value_coefficient=1.0, reward_scale=1.0, learning_rate=2e-3, min_learning_rate=1e-4,
-    max_learning_rate=3e-3, target_kl=0.02, max_noise=0.3, min_noise=0.1, hidden=(32, 32), activation="tanh",
-)  # fmt: skip
-
-
-class Regulator:
-    """x' = x + u / 2 from x in [-1, 1]², reward -(|x|² + 0.3 |u|²), and a time limit of two steps.
-
-    The reward is of the state BEFORE the action: without the value beyond the time limit the second
-    action would never pay.
-    """
-
-    obs_dim = action_dim = 2
-    control_dt = 1.0
-
-    def init_context(self) -> None:
-        return None
-
-    def reset(self, ctx: None, key: jax.Array) -> EnvState:
-        key, start_key = jax.random.split(key)
-        x = jax.random.uniform(start_key, (2,), minval=-1.0, maxval=1.0)
-        return self._state(x, jnp.zeros(()), jnp.zeros((), jnp.int32), key)
-
-    def step(self, ctx: None, state: EnvState, action: jax.Array) -> EnvState:
-        reward = -(jnp.sum(state.obs**2) + EFFORT * jnp.sum(action**2))
-        return self._state(state.obs + GAIN * action, reward, state.task + 1, state.key)
-
-    def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
-        return jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
-
-    def episode_stats(self, state: EnvState) -> None:
-        return None
-
-    def update_context(self, ctx: None, stats: None) -> None:
-        return None
-
-    def _state(self, x: jax.Array, reward: jax.Array, age: jax.Array, key: jax.Array) -> EnvState:
-        return EnvState(
-            physics=None, obs=x, reward=reward, terminated=jnp.zeros((), bool), truncated=age >= TIME_LIMIT,
-            task=age, metrics={"reward": reward}, key=key,
-        )  # fmt: skip
-
-
 @functools.cache
 def _program() -> TrainProgram:
     env = Regulator()
@@ -425,7 +398,7 @@ def _program() -> TrainProgram:
 
 def _trained(seed: int, iterations: int) -> TrainState:
     program = _program()
-    state = jax.jit(program.init)(jax.random.key(seed))
+    state = program.start(seed)
     for _ in range(iterations // 20):
         state, _ = program.epoch(state, 20)
     return state

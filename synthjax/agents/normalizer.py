@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from synthjax.agents.collective import batch_mean
+
 # Least standard deviation: a part of the observation that hardly ever changes is not blown up.
 MIN_STD = 1e-2
 # Beyond this many samples new ones keep a constant weight, so that the count cannot run into the
@@ -28,16 +30,17 @@ def init_normalizer(dim: int) -> Normalizer:
     return Normalizer(count=jnp.zeros(()), mean=jnp.zeros(dim), variance=jnp.ones(dim))
 
 
-def update_normalizer(state: Normalizer, batch: jax.Array) -> Normalizer:
+def update_normalizer(state: Normalizer, batch: jax.Array, axis: str | None = None) -> Normalizer:
     """Merges a batch (..., dim) into the statistics (Chan et al., equations 2.1a-b).
 
     Means and variances are kept instead of sums, which keeps float32 exact enough at any count.
+    ``axis``: the mesh axis over which the batch is split, if it is.
     """
     chex.assert_equal_shape_suffix([state.mean, batch], 1)
     batch = batch.reshape(-1, batch.shape[-1])
-    count = batch.shape[0]
-    mean = jnp.mean(batch, axis=0)
-    batch_variance = jnp.mean(jnp.square(batch - mean), axis=0)
+    count = batch.shape[0] * (1 if axis is None else jax.lax.axis_size(axis))
+    mean = batch_mean(batch, axis, over=0)
+    batch_variance = batch_mean(jnp.square(batch - mean), axis, over=0)
     total = state.count + count
     share = count / total
     delta = mean - state.mean

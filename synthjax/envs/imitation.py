@@ -16,6 +16,8 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
+from synthjax.envs.distances import aligned_distances, root_drift, world_distances
+from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
@@ -37,7 +39,8 @@ class ImitationConfig:
     action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
     lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
     max_episode_seconds: float = 10.0  # time limit; its value is bootstrapped
-    termination_distance: float = 0.3  # m, largest world-frame distance of any body from its reference
+    termination_distance: float = 0.3  # m, of any body from its reference, root xy and yaw aligned
+    drift: DriftConfig = dataclasses.field(default_factory=DriftConfig)  # limit on the root's own distance
     terminate_on_fall: bool = True  # end at a ground contact that the reference does not have
     start_noise: StartNoise = dataclasses.field(default_factory=StartNoise)  # on every start
     starts_per_bin: int = 64  # stored start states of each time bin
@@ -50,6 +53,7 @@ class ImitationContext:
     """What all worlds share and epochs change."""
 
     sampler: SamplerState
+    drift_limit: jax.Array  # () m
 
 
 @struct.dataclass
@@ -98,8 +102,11 @@ class ImitationEnv:
     # ------------------------------------------------------------------ the Env protocol
 
     def init_context(self) -> ImitationContext:
-        """Uniform starts."""
-        return ImitationContext(sampler=init_sampler(self.resets.num_bins))
+        """Uniform starts and the widest drift limit."""
+        return ImitationContext(
+            sampler=init_sampler(self.resets.num_bins),
+            drift_limit=jnp.asarray(self.config.drift.widest, float),
+        )
 
     def reset(self, ctx: ImitationContext, key: jax.Array) -> EnvState:
         """A start from the table: a bin by its probability, one of its states uniformly."""
@@ -139,14 +146,17 @@ class ImitationEnv:
                 key_bodies=tuple(self.key_bodies.tolist()), bodies=tuple(self.bodies.tolist()),
             )
         )  # fmt: skip
-        distance = self.body_distances(physics.kinematics, reference)
-        terminated = (jnp.max(distance) > self.config.termination_distance) | physics.bad
+        aligned = aligned_distances(self.root, physics.kinematics, reference)
+        drift = root_drift(self.root, physics.kinematics, reference)
+        terminated = (
+            (jnp.max(aligned) > self.config.termination_distance) | (drift > ctx.drift_limit) | physics.bad
+        )
         if self.config.terminate_on_fall:
             terminated |= undesired > 0
         out_of_time = (new_task.age >= self.max_steps) | self._clip_is_over(task.clip, time)
         reward = jnp.where(terminated, 0.0, self.config.reward_scale * total(terms))
         metrics = {
-            "body_error_mm": 1000.0 * jnp.mean(distance),
+            "body_error_mm": 1000.0 * jnp.mean(world_distances(physics.kinematics, reference)),
             "reward": reward,
             "failed": terminated.astype(jnp.float32),
             "completed": (out_of_time & ~terminated).astype(jnp.float32),
@@ -182,11 +192,13 @@ class ImitationEnv:
         }
 
     def update_context(self, ctx: ImitationContext, stats: dict[str, jax.Array]) -> ImitationContext:
-        """Moves the start probabilities towards the bins that fail."""
-        sampler = update_sampler(
-            self.config.sampler, ctx.sampler, stats["failures"], stats["visits"], self._lookback
+        """Moves the start probabilities towards the bins that fail, and the drift limit with success."""
+        failures, visits = stats["failures"], stats["visits"]
+        rate = jnp.sum(failures) / jnp.maximum(jnp.sum(visits), 1.0)
+        return ImitationContext(
+            sampler=update_sampler(self.config.sampler, ctx.sampler, failures, visits, self._lookback),
+            drift_limit=update_limit(self.config.drift, ctx.drift_limit, rate),
         )
-        return dataclasses.replace(ctx, sampler=sampler)
 
     # ------------------------------------------------------------------ its parts
 
@@ -221,10 +233,6 @@ class ImitationEnv:
                 body, target, self.root, jnp.asarray(self.key_bodies), f"target{steps}"
             )
         return parts
-
-    def body_distances(self, body: Kinematics, reference: Kinematics) -> jax.Array:
-        """World-frame distance of each body from its reference, m.  -> (nbody - 1,)."""
-        return jnp.linalg.norm(body.xpos[1:] - reference.xpos[1:], axis=-1)
 
     def undesired_contacts(self, physics: PhysicsState, clip: jax.Array, time: jax.Array) -> jax.Array:
         """Number of fall bodies on the ground that the reference keeps off it.  -> ()."""

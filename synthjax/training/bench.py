@@ -19,6 +19,7 @@ from synthjax import configs
 from synthjax.configs import TrainConfig
 from synthjax.envs.wrappers import AutoReset
 from synthjax.training.build import Run, build, check_run_fits
+from synthjax.training.mesh import SPLIT, over_worlds
 from synthjax.types import EnvState, PyTree
 
 # Standard deviation of random actions: about that of a policy that has not learned yet.
@@ -108,7 +109,6 @@ def measure(run: Run, name: str, stage: Stage, seconds: float) -> Measurement:
 
 def physics_alone(run: Run) -> tuple[PyTree, Advance]:
     """The engine only: from frames of the reference, each unroll anew, holding the frame's pose."""
-    first = _first_states(run).physics
     step = jax.vmap(lambda state, ctrl: run.physics.step({}, state, ctrl))
 
     def advance(state: PyTree) -> PyTree:
@@ -119,48 +119,36 @@ def physics_alone(run: Run) -> tuple[PyTree, Advance]:
         )
         return start, last
 
-    return (first, first), advance
+    first = run.program.start(0).env.physics
+    return (first, first), over_worlds(run.program.mesh, advance, (SPLIT,), SPLIT)
 
 
 def random_actions(run: Run) -> tuple[PyTree, Advance]:
     """Physics, observation, reward, termination and reset; actions are noise."""
     env, worlds = run.env, AutoReset(run.env)
-    ctx = env.init_context()
-    step = jax.vmap(worlds.step, in_axes=(None, 0, 0))
 
-    def one_step(state: PyTree, key: jax.Array) -> tuple[PyTree, None]:
-        noise = ACTION_NOISE * jax.random.normal(key, (run.program.num_envs, env.action_dim))
-        return step(ctx, state, noise * env.action_mask)[0], None
+    def one_world(state: EnvState) -> EnvState:
+        key, action_key = jax.random.split(state.key)
+        noise = ACTION_NOISE * jax.random.normal(action_key, (env.action_dim,))
+        return worlds.step(env.init_context(), state.replace(key=key), noise * env.action_mask)[0]
 
     def advance(state: PyTree) -> PyTree:
-        states, key = state
-        key, unroll_key = jax.random.split(key)
-        return jax.lax.scan(one_step, states, jax.random.split(unroll_key, run.program.unroll_length))[0], key
+        return jax.lax.scan(
+            lambda s, _: (jax.vmap(one_world)(s), None), state, length=run.program.unroll_length
+        )[0]
 
-    return (_first_states(run), jax.random.key(1)), advance
+    return run.program.start(0).env, over_worlds(run.program.mesh, advance, (SPLIT,), SPLIT)
 
 
 def with_policy(run: Run) -> tuple[PyTree, Advance]:
     """As in training, without learning: the policy acts on what it observes."""
-    program = run.program
-
-    def advance(state: Any) -> Any:
-        key, collect_key = jax.random.split(state.key)
-        return state.replace(env=program.collect(state, collect_key)[0], key=key)
-
-    return jax.jit(program.init)(jax.random.key(0)), advance
+    return run.program.start(0), run.program.unroll
 
 
 def with_training(run: Run) -> tuple[PyTree, Advance]:
     """Whole iterations: collect, update, new start probabilities."""
     program = run.program
-    return jax.jit(program.init)(jax.random.key(0)), lambda state: program.iterate(state)[0]
-
-
-def _first_states(run: Run) -> EnvState:
-    """All environments at starts of the task, (num_envs, ...)."""
-    keys = jax.random.split(jax.random.key(0), run.program.num_envs)
-    return jax.jit(jax.vmap(run.env.reset, in_axes=(None, 0)))(run.env.init_context(), keys)
+    return program.start(0), lambda state: program.iterate(state)[0]
 
 
 BENCHMARKS: dict[str, Stage] = {

@@ -17,6 +17,7 @@ from synthjax.motion.library import resolve_motions
 from synthjax.physics import auto_engine, make_physics
 from synthjax.physics.base import Physics
 from synthjax.training.devices import check_memory, tree_bytes
+from synthjax.training.mesh import worlds_mesh
 from synthjax.training.program import TrainProgram
 
 
@@ -57,7 +58,9 @@ def build(config: TrainConfig) -> Run:
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
     agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
-    program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length)
+    # Evaluations are split over the same devices as training.
+    mesh = worlds_mesh(config.agent.num_envs, config.evaluation.episodes)
+    program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 
 

@@ -14,9 +14,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh, PartitionSpec
 
+from synthjax.envs.distances import aligned_distances, root_relative_distances, world_distances
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.motion import quaternions as quat
+from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
 
 FAIL_DISTANCE = 0.5  # m
@@ -43,9 +45,15 @@ class EpisodeTrace:
     reference_qpos: jax.Array  # (T, N, nq)
 
 
-@functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps"))
+@functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps", "mesh"))
 def run_episodes(
-    env: ImitationEnv, policy: Policy, policy_state: PyTree, first: EnvState, key: jax.Array, num_steps: int
+    env: ImitationEnv,
+    policy: Policy,
+    policy_state: PyTree,
+    first: EnvState,
+    key: jax.Array,
+    num_steps: int,
+    mesh: Mesh,
 ) -> EpisodeTrace:
     """Runs one episode from each first state without resets.
 
@@ -56,10 +64,11 @@ def run_episodes(
       first: (N, ...) states at their starts.
       key: random key for stochastic policies.
       num_steps: T.
+      mesh: the devices that the episodes are split over.
     """
     ctx = env.init_context()
 
-    def step(carry: tuple[EnvState, jax.Array], step_key: jax.Array) -> tuple[tuple, EpisodeTrace]:
+    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], step_key: jax.Array) -> tuple:
         state, alive = carry
         action = policy(policy_state, state.obs, step_key)
         state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
@@ -68,34 +77,19 @@ def run_episodes(
         record = dataclasses.replace(record, alive=alive, failed=failed, over=record.over & alive)
         return (state, alive & ~failed & ~record.over), record
 
-    alive = jnp.ones(first.reward.shape[0], bool)
-    _, trace = jax.lax.scan(step, (first, alive), jax.random.split(key, num_steps))
-    return trace
+    def local(policy_state: PyTree, first: EnvState, key: jax.Array) -> EpisodeTrace:
+        alive = jnp.ones(first.reward.shape[0], bool)
+        keys = jax.random.split(jax.random.fold_in(key, jax.lax.axis_index(WORLDS)), num_steps)
+        return jax.lax.scan(functools.partial(step, policy_state), (first, alive), keys)[1]
+
+    time_then_worlds = PartitionSpec(None, *SPLIT)
+    return over_worlds(mesh, local, (COPIED, SPLIT, COPIED), time_then_worlds)(policy_state, first, key)
 
 
 def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:
     """The fixed rule, for one world.  -> () bool."""
     aligned = aligned_distances(env.root, physics.kinematics, reference)
     return (jnp.max(aligned) > FAIL_DISTANCE) | (undesired > 0) | physics.bad
-
-
-def aligned_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
-    """Distance of each body from its reference after aligning root xy and yaw, m.  -> (nbody - 1,)."""
-
-    def local(k: Kinematics) -> jax.Array:
-        origin = k.xpos[root] * jnp.array([1.0, 1.0, 0.0])
-        return quat.quat_rotate_inverse(quat.quat_heading(k.xquat[root]), k.xpos[1:] - origin)
-
-    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
-
-
-def root_relative_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
-    """The same after aligning root height too.  -> (nbody - 1,)."""
-
-    def local(k: Kinematics) -> jax.Array:
-        return quat.quat_rotate_inverse(quat.quat_heading(k.xquat[root]), k.xpos[1:] - k.xpos[root])
-
-    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
 
 
 def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.Array]:
@@ -133,7 +127,7 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
         over=over,
         clip=task.clip,
         clip_time=env.library.time_in_clip(task.clip, task.time),
-        body_error=jnp.mean(env.body_distances(body, reference)),
+        body_error=jnp.mean(world_distances(body, reference)),
         relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
         skate_speed=skate,

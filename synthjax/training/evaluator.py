@@ -12,6 +12,7 @@ import numpy as np
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.training.build import Run
 from synthjax.training.evaluation import EpisodeTrace, Policy, run_episodes
+from synthjax.training.mesh import copied, split
 from synthjax.types import PyTree
 
 NO_NOISE = StartNoise(0.0, 0.0, 0.0)
@@ -43,6 +44,8 @@ class Evaluator:
 
     def episodes(self, agent_state: PyTree, noise: StartNoise, starts: np.ndarray) -> EpisodeTrace:
         """One episode from each start, an index (N,) into the table of starts with ``noise``."""
+        mesh = self.run.program.mesh
+        agent_state = copied(mesh, agent_state)
         batches = math.ceil(len(starts) / self._batch)
         padded = np.resize(starts, batches * self._batch)
         steps = round(self.seconds / self.run.env.control_dt)
@@ -50,7 +53,9 @@ class Evaluator:
         for number, batch in enumerate(np.split(padded, batches)):
             key = jax.random.fold_in(jax.random.key(SEED), number)
             first = self._start(self._table(noise), jnp.asarray(batch), jax.random.split(key, len(batch)))
-            trace = run_episodes(self.run.env, self._policy, agent_state, first, key, steps)
+            trace = run_episodes(
+                self.run.env, self._policy, agent_state, split(mesh, first), copied(mesh, key), steps, mesh
+            )
             traces.append(jax.device_get(trace))
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, : len(starts)], *traces)
 

@@ -36,7 +36,7 @@ class Trainer:
         Raises:
           UserError: the checkpoint is of another body, layout or network.
         """
-        fresh = jax.jit(self.run.program.init)(jax.random.key(self.run.config.seed))
+        fresh = self.run.program.start(self.run.config.seed)
         if not resume:
             return fresh
         restored = self.checkpoints.restore_latest(fresh, expected=self.run.identity)

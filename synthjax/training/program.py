@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from synthjax.envs.wrappers import AutoReset
+from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
 from synthjax.types import Agent, Env, EnvState, PyTree, Transition
 
 Metrics = dict[str, jax.Array]
@@ -28,18 +32,40 @@ class TrainState:
     iteration: jax.Array  # () int32, updates so far
 
 
+# Only the worlds are split over devices.
+SPECS = TrainState(agent=COPIED, env=SPLIT, ctx=COPIED, key=COPIED, iteration=COPIED)
+
+
 class TrainProgram:
     """Collects ``unroll_length`` steps of ``num_envs`` worlds, learns from them, and repeats."""
 
-    def __init__(self, env: Env[Any], agent: Agent, num_envs: int, unroll_length: int):
+    def __init__(
+        self,
+        env: Env[Any],
+        agent: Agent,
+        num_envs: int,
+        unroll_length: int,
+        mesh: Mesh | None = None,
+    ):
+        """``mesh``: the devices that the worlds are split over; the first one if not given."""
         self.env, self.agent = env, agent
         self.num_envs, self.unroll_length = num_envs, unroll_length
+        self.mesh = Mesh(np.array(jax.devices()[:1]), (WORLDS,)) if mesh is None else mesh
         self._worlds = AutoReset(env)
 
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one iteration."""
         return self.num_envs * self.unroll_length
+
+    def start(self, seed: int) -> TrainState:
+        """:meth:`init`, on the devices of the mesh."""
+        key = jax.random.key(seed)
+        shardings = jax.tree.map(
+            lambda spec, part: jax.tree.map(lambda _: NamedSharding(self.mesh, spec), part),
+            SPECS, jax.eval_shape(self.init, key), is_leaf=lambda x: isinstance(x, PartitionSpec),
+        )  # fmt: skip
+        return jax.jit(self.init, out_shardings=shardings)(key)
 
     def init(self, key: jax.Array) -> TrainState:
         """Worlds at their first starts and a fresh agent."""
@@ -55,17 +81,20 @@ class TrainProgram:
             iteration=jnp.zeros((), jnp.int32),
         )
 
-    def collect(self, state: TrainState, key: jax.Array) -> tuple[EnvState, Transition, Metrics, PyTree]:
-        """One unroll with the current policy.
+    def collect(self, state: TrainState) -> tuple[EnvState, Transition, Metrics, PyTree]:
+        """One unroll of one device's worlds with the current policy.
 
         Returns:
           The worlds after it, transitions (T, N, ...), mean metrics, and summed episode statistics.
         """
+        act = jax.vmap(self.agent.act, in_axes=(None, 0, 0))
         step = jax.vmap(self._worlds.step, in_axes=(None, 0, 0))
 
-        def one_step(env_state: EnvState, step_key: jax.Array) -> tuple[EnvState, tuple]:
-            action, extras = self.agent.act(state.agent, env_state.obs, step_key)
-            next_state, stepped = step(state.ctx, env_state, action)
+        def one_step(env_state: EnvState, _: None) -> tuple[EnvState, tuple]:
+            # Every world brings its own key, so that it does not matter which device it is on.
+            keys = jax.vmap(jax.random.split)(env_state.key)
+            action, extras = act(state.agent, env_state.obs, keys[:, 0])
+            next_state, stepped = step(state.ctx, env_state.replace(key=keys[:, 1]), action)
             transition = Transition(
                 obs=env_state.obs,
                 action=action,
@@ -78,17 +107,38 @@ class TrainProgram:
             metrics = jax.tree.map(jnp.mean, stepped.metrics)
             return next_state, (transition, metrics, self.env.episode_stats(stepped))
 
-        env_state, (data, metrics, stats) = jax.lax.scan(
-            one_step, state.env, jax.random.split(key, self.unroll_length)
-        )
+        env_state, (data, metrics, stats) = jax.lax.scan(one_step, state.env, length=self.unroll_length)
         total_stats = jax.tree.map(lambda x: jnp.sum(x, axis=0), stats)
         return env_state, data, jax.tree.map(jnp.mean, metrics), total_stats
 
+    def unroll(self, state: TrainState) -> TrainState:
+        """:meth:`collect` on all devices, without learning."""
+
+        def local(state: TrainState) -> TrainState:
+            return dataclasses.replace(state, env=self.collect(state)[0])
+
+        return over_worlds(self.mesh, local, (SPECS,), SPECS)(state)
+
     def iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Collect, update the agent, update the context."""
-        key, collect_key, update_key = jax.random.split(state.key, 3)
-        env_state, data, env_metrics, stats = self.collect(state, collect_key)
-        agent_state, agent_metrics = self.agent.update(state.agent, data, update_key)
+        return over_worlds(self.mesh, self._iterate, (SPECS,), (SPECS, COPIED))(state)
+
+    @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
+    def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
+        """``iterations`` iterations without returning to the host; metrics are their means."""
+
+        def local(state: TrainState) -> tuple[TrainState, Metrics]:
+            state, metrics = jax.lax.scan(lambda s, _: self._iterate(s), state, length=iterations)
+            return state, jax.tree.map(jnp.mean, metrics)
+
+        return over_worlds(self.mesh, local, (SPECS,), (SPECS, COPIED))(state)
+
+    def _iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One iteration as one device sees it."""
+        key, update_key = jax.random.split(state.key)
+        env_state, data, env_metrics, stats = self.collect(state)
+        env_metrics, stats = jax.lax.pmean(env_metrics, WORLDS), jax.lax.psum(stats, WORLDS)
+        agent_state, agent_metrics = self.agent.update(state.agent, data, update_key, WORLDS)
         new_state = TrainState(
             agent=agent_state,
             env=env_state,
@@ -97,9 +147,3 @@ class TrainProgram:
             iteration=state.iteration + 1,
         )
         return new_state, env_metrics | agent_metrics
-
-    @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
-    def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
-        """``iterations`` iterations without returning to the host; metrics are their means."""
-        state, metrics = jax.lax.scan(lambda s, _: self.iterate(s), state, length=iterations)
-        return state, jax.tree.map(jnp.mean, metrics)

@@ -11,6 +11,7 @@ import optax
 from flax import struct
 
 from synthjax.agents import distributions
+from synthjax.agents.collective import batch_mean, mean_over
 from synthjax.agents.networks import MLP
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
@@ -25,6 +26,7 @@ class PPOState:
     """Everything that PPO learns and remembers."""
 
     params: dict[str, PyTree]  # "policy" and "value"
+    average: PyTree  # moving average of the policy's parameters: what acts when it does not explore
     opt_state: optax.OptState
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
@@ -67,6 +69,8 @@ class PPO:
         }
         return PPOState(
             params=params,
+            # A copy: the state is donated, and no buffer can be given away twice.
+            average=jax.tree.map(jnp.copy, params["policy"]),
             opt_state=self.optimizer.init(params),
             learning_rate=jnp.asarray(self.config.learning_rate, float),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
@@ -76,17 +80,28 @@ class PPO:
     def act(
         self, state: PPOState, obs: jax.Array, key: jax.Array, deterministic: bool = False
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Actions (..., A) for observations (..., obs_dim), and what the update needs to know."""
-        mean = self._mean(state.params, self._normalize(state.normalizer, obs))
+        """Actions (..., A) for observations (..., obs_dim), and what the update needs to know.
+
+        Deterministic actions are those of the averaged policy (Polyak & Juditsky 1992): single updates
+        swing its tracking by a fifth from one evaluation to the next.
+        """
+        normalized = self._normalize(state.normalizer, obs)
         if deterministic:
-            return mean, {}
+            return self._mean(state.average, normalized), {}
+        mean = self._mean(state.params["policy"], normalized)
         std = self.noise(state.failure_rate)
         action = jnp.where(self.active, mean + std * jax.random.normal(key, mean.shape), 0.0)
         log_prob = distributions.gaussian_log_prob(action, mean, std, self.active)
         return action, {"log_prob": log_prob, "mean": mean}
 
-    def update(self, state: PPOState, data: Transition, key: jax.Array) -> tuple[PPOState, Metrics]:
-        """Learns from transitions (T, N, ...) of the current policy."""
+    def update(
+        self, state: PPOState, data: Transition, key: jax.Array, axis: str | None = None
+    ) -> tuple[PPOState, Metrics]:
+        """Learns from transitions (T, N, ...) of the current policy.
+
+        Where ``data`` is split over devices along the mesh axis ``axis``, each device takes its minibatches
+        from its own part and gradients are averaged: what is learned is the same on all of them.
+        """
         config = self.config
         obs = self._normalize(state.normalizer, data.obs)
         next_obs = self._normalize(state.normalizer, data.next_obs)
@@ -100,7 +115,7 @@ class PPO:
             action=data.action,
             log_prob=data.extras["log_prob"],
             mean=data.extras["mean"],
-            advantage=losses.normalize_advantages(advantages, config.advantage_clip),
+            advantage=losses.normalize_advantages(advantages, config.advantage_clip, axis),
             target=targets,
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
@@ -112,7 +127,7 @@ class PPO:
             minibatches = jax.tree.map(
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
-            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, std), carry, minibatches)
+            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, std, axis), carry, minibatches)
 
         carry = (state.params, state.opt_state, state.learning_rate)
         (params, opt_state, learning_rate), metrics = jax.lax.scan(
@@ -120,16 +135,17 @@ class PPO:
         )
         new_state = PPOState(
             params=params,
+            average=optax.incremental_update(params["policy"], state.average, 1.0 - config.average_decay),
             opt_state=opt_state,
             learning_rate=learning_rate,
             # Frozen while its batch is learned from: ratios compare policies on the same inputs.
-            normalizer=update_normalizer(state.normalizer, data.obs),
+            normalizer=update_normalizer(state.normalizer, data.obs, axis),
             failure_rate=config.failure_decay * state.failure_rate
-            + (1.0 - config.failure_decay) * jnp.mean(data.terminated.astype(jnp.float32)),
+            + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
         )
         return new_state, {
             **jax.tree.map(jnp.mean, metrics),
-            "explained_variance": losses.explained_variance(values, targets),
+            "explained_variance": mean_over(axis, losses.explained_variance(values, targets)),
             "action_noise": std,
             "learning_rate": learning_rate,
         }
@@ -151,7 +167,7 @@ class PPO:
         There is no entropy bonus: the noise follows the failures, and the gradient does not reach it.
         """
         config = self.config
-        mean = self._mean(params, batch.obs)
+        mean = self._mean(params["policy"], batch.obs)
         log_prob = distributions.gaussian_log_prob(batch.action, mean, std, self.active)
         policy_loss, clip_fraction = losses.clipped_surrogate(
             log_prob, batch.log_prob, batch.advantage, config.clip_ratio
@@ -167,9 +183,11 @@ class PPO:
         }
         return loss, metrics
 
-    def _minibatch_step(self, carry: tuple, batch: Batch, std: jax.Array) -> tuple[tuple, Metrics]:
+    def _minibatch_step(
+        self, carry: tuple, batch: Batch, std: jax.Array, axis: str | None
+    ) -> tuple[tuple, Metrics]:
         params, opt_state, learning_rate = carry
-        grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch, std)
+        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, std))
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
         learning_rate = self._adapt(learning_rate, metrics["kl"])
@@ -184,8 +202,8 @@ class PPO:
     def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
         return normalize(normalizer, obs, self.config.observation_clip)
 
-    def _mean(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-        mean: jax.Array = self.policy.apply(params["policy"], obs)  # type: ignore[assignment]
+    def _mean(self, policy: PyTree, obs: jax.Array) -> jax.Array:
+        mean: jax.Array = self.policy.apply(policy, obs)  # type: ignore[assignment]
         return jnp.where(self.active, mean, 0.0)
 
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:

@@ -6,6 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from synthjax.agents.collective import batch_mean
+
 
 def generalized_advantage(
     rewards: jax.Array,
@@ -71,9 +73,13 @@ def clipped_surrogate(
     return loss, jnp.mean(jnp.abs(ratio - 1.0) > clip_ratio)
 
 
-def normalize_advantages(advantages: jax.Array, limit: float) -> jax.Array:
-    """Zero mean and unit deviation over the whole batch, then within +-``limit``."""
-    standard = (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-8)
+def normalize_advantages(advantages: jax.Array, limit: float, axis: str | None = None) -> jax.Array:
+    """Zero mean and unit deviation over the whole batch, then within +-``limit``.
+
+    ``axis``: the mesh axis over which the batch is split, if it is.
+    """
+    centred = advantages - batch_mean(advantages, axis)
+    standard = centred / (jnp.sqrt(batch_mean(jnp.square(centred), axis)) + 1e-8)
     return jnp.clip(standard, -limit, limit)
 
 
