@@ -24,16 +24,20 @@ from synthjax.training.metrics import read_metrics
 
 EVALUATION = re.compile(r"([\d,]+) steps: \d+% of evaluation episodes")
 FIRST_PROGRESS = re.compile(r"\d+%.* steps/s")
-# The bar of the fixed rule: the first evaluation that meets it ends the learning time.
-COMPLETION, BODY_ERROR_MM = 0.95, 60.0
+# The bar by the fixed rule, least completion and most body error in mm: the first evaluation that meets
+# it ends the learning time.
+BARS: dict[str, tuple[float, float]] = {"walk": (0.95, 60.0)}
+OTHER_BAR = (0.90, 1000.0)
 
 
 def measure(motion: str, seed: int, options: list[str]) -> dict[str, Any]:
-    """One run from scratch with an empty compilation cache."""
+    """One run from scratch with an empty compilation cache, and what MuJoCo's finer physics makes of it."""
+    bar = BARS.get(motion, OTHER_BAR)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         code = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
-        command = [sys.executable, "-u", "-c", code, "train", "--env", "imitation", "--motion", motion]
+        synthjax = [sys.executable, "-u", "-c", code]
+        command = [*synthjax, "train", "--env", "imitation", "--motion", motion]
         command += ["--seed", str(seed), "--run-dir", str(folder), *options]
         seconds: dict[int, float] = {}
         first = None
@@ -56,22 +60,27 @@ def measure(motion: str, seed: int, options: list[str]) -> dict[str, Any]:
             for row in read_metrics(folder)
             if row["kind"] == "eval"
         ]
-        passed = next((row for row in curve if passes(row)), None)
+        total = time.monotonic() - start
+        fine = folder / "fine.json"
+        subprocess.run([*synthjax, "eval", str(folder), "--fine", "--out", str(fine)], check=True)
+        passed = next((row for row in curve if passes(row, bar)), None)
         return {
             "seed": seed,
             "seconds_to_first_progress": first,
             "seconds_to_bar": passed and passed["seconds"],
             "steps_to_bar": passed and passed["env_steps"],
-            "holds_after_bar": passed is not None and all(passes(r) for r in curve[curve.index(passed) :]),
-            "total_seconds": round(time.monotonic() - start, 1),
+            "holds_after_bar": passed is not None
+            and all(passes(row, bar) for row in curve[curve.index(passed) :]),
+            "total_seconds": round(total, 1),
             "curve": curve,
             "final": json.loads((folder / "evaluation.json").read_text()),
+            "final_in_finer_physics": json.loads(fine.read_text()),
         }
 
 
-def passes(row: dict[str, Any]) -> bool:
+def passes(row: dict[str, Any], bar: tuple[float, float]) -> bool:
     """Whether an evaluation meets the bar."""
-    return row["completion"] >= COMPLETION and row["body_error_mm"] <= BODY_ERROR_MM
+    return row["completion"] >= bar[0] and row["body_error_mm"] <= bar[1]
 
 
 def _environment(cache: Path) -> dict[str, str]:
@@ -89,7 +98,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "machine": machine(" ".join(["python", *sys.argv])),
         "motion": arguments.motion,
-        "bar": {"completion": COMPLETION, "body_error_mm": BODY_ERROR_MM},
+        "bar": dict(zip(("completion", "body_error_mm"), BARS.get(arguments.motion, OTHER_BAR), strict=True)),
         "runs": [],
     }
     for seed in arguments.seeds:

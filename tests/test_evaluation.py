@@ -24,9 +24,9 @@ from imitation_worlds import (
     with_body_at,
 )
 
-from synthjax.envs.distances import aligned_distances, root_relative_distances
+from synthjax.envs.distances import aligned_distances, foot_skate, root_relative_distances
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.training.evaluation import EpisodeTrace, fails, foot_skate, run_episodes
+from synthjax.training.evaluation import EpisodeTrace, fails, run_episodes
 from synthjax.training.mesh import worlds_mesh
 from synthjax.training.scores import score, scores_by_clip, time_bins
 from synthjax.types import Kinematics, PhysicsState

@@ -390,6 +390,7 @@ def test_values_bootstrap_from_the_true_next_observation():
 
 # ---------------------------------------------------------------------- a problem with a known answer
 
+
 @functools.cache
 def _program() -> TrainProgram:
     env = Regulator()

@@ -16,7 +16,7 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
-from synthjax.envs.distances import aligned_distances, root_drift, world_distances
+from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
 from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
@@ -25,6 +25,7 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.library import MotionLibrary
 from synthjax.physics.base import Physics
 from synthjax.rewards import TrackingInputs, total, tracking_reward
+from synthjax.rewards.tracking import Terms
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
 
@@ -87,6 +88,7 @@ class ImitationEnv:
         self.bodies = np.arange(1, body.model.nbody)
         self.root = 1
         self.key_bodies = body.body_ids(body.key_bodies)
+        self.feet = jnp.asarray(body.body_ids(body.feet))
         self.fall_bodies = body.body_ids(body.fall_bodies)
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
         share = config.action_scale if body.actuation == "pd" else 1.0
@@ -138,14 +140,7 @@ class ImitationEnv:
         new_task = dataclasses.replace(task, time=time, age=task.age + 1, previous_action=action)
 
         undesired = self.undesired_contacts(physics, task.clip, time)
-        terms = self.reward(
-            TrackingInputs(
-                body=physics.kinematics, reference=reference, action=action,
-                previous_action=task.previous_action, joint_range=self.joint_range,
-                undesired_contacts=undesired, root=self.root,
-                key_bodies=tuple(self.key_bodies.tolist()), bodies=tuple(self.bodies.tolist()),
-            )
-        )  # fmt: skip
+        terms = self._terms(physics, reference, action, task.previous_action, undesired)
         aligned = aligned_distances(self.root, physics.kinematics, reference)
         drift = root_drift(self.root, physics.kinematics, reference)
         terminated = (
@@ -265,13 +260,31 @@ class ImitationEnv:
         jax.eval_shape(lambda: parts.update(self.observe(*self._start(self.resets, jnp.asarray(0)))))
         return ObservationLayout.of(parts)
 
-    def _terms_of_first_start(self) -> dict[str, jax.Array]:
-        physics, _ = self._start(self.resets, jnp.asarray(0))
-        zero = jnp.zeros(self.action_dim)
+    def _terms_of_first_start(self) -> Terms:
+        physics, task = self._start(self.resets, jnp.asarray(0))
+        zero = task.previous_action
+        return self._terms(physics, physics.kinematics, zero, zero, jnp.zeros(()))
+
+    def _terms(
+        self,
+        physics: PhysicsState,
+        reference: Kinematics,
+        action: jax.Array,
+        previous_action: jax.Array,
+        undesired_contacts: jax.Array,
+    ) -> Terms:
+        """The named terms of the reward of a step that led to ``physics``."""
         return self.reward(
             TrackingInputs(
-                body=physics.kinematics, reference=physics.kinematics, action=zero, previous_action=zero,
-                joint_range=self.joint_range, undesired_contacts=jnp.zeros(()), root=self.root,
-                key_bodies=tuple(self.key_bodies.tolist()), bodies=tuple(self.bodies.tolist()),
+                body=physics.kinematics,
+                reference=reference,
+                action=action,
+                previous_action=previous_action,
+                joint_range=self.joint_range,
+                undesired_contacts=undesired_contacts,
+                foot_slip=foot_skate(self.feet, physics)[0],
+                root=self.root,
+                key_bodies=tuple(self.key_bodies.tolist()),
+                bodies=tuple(self.bodies.tolist()),
             )
-        )  # fmt: skip
+        )

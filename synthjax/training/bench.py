@@ -129,8 +129,8 @@ def random_actions(run: Run) -> tuple[PyTree, Advance]:
 
     def one_world(state: EnvState) -> EnvState:
         key, action_key = jax.random.split(state.key)
-        noise = ACTION_NOISE * jax.random.normal(action_key, (env.action_dim,))
-        return worlds.step(env.init_context(), state.replace(key=key), noise * env.action_mask)[0]
+        noise = ACTION_NOISE * jax.random.normal(action_key, (env.action_dim,)) * env.action_mask
+        return worlds.step(env.init_context(), dataclasses.replace(state, key=key), noise)[0]
 
     def advance(state: PyTree) -> PyTree:
         return jax.lax.scan(

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh, PartitionSpec
 
-from synthjax.envs.distances import aligned_distances, root_relative_distances, world_distances
+from synthjax.envs.distances import aligned_distances, foot_skate, root_relative_distances, world_distances
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
@@ -92,34 +92,13 @@ def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undes
     return (jnp.max(aligned) > FAIL_DISTANCE) | (undesired > 0) | physics.bad
 
 
-def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.Array]:
-    """Horizontal speed of the feet that are on the ground.
-
-    The speed is that of the material point of the foot on the ground below its frame: zero for a foot
-    that rolls without slipping.
-
-    Args:
-      feet: (F,) body ids.
-      physics: after the step.
-
-    Returns:
-      Sum of the speeds in m/s () and the number of feet on the ground ().
-    """
-    body = physics.kinematics
-    down = physics.ground_contact[feet] > 0
-    lever = jnp.stack([jnp.zeros(len(feet)), jnp.zeros(len(feet)), -body.xpos[feet, 2]], axis=-1)
-    velocity = body.linvel[feet] + jnp.cross(body.angvel[feet], lever)
-    speed = jnp.linalg.norm(velocity[:, :2], axis=-1)
-    return jnp.sum(jnp.where(down, speed, 0.0)), jnp.sum(down)
-
-
 def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
     physics, task = state.physics, state.task
     body = physics.kinematics
     reference = env.library.sample(task.clip, task.time)
     undesired = env.undesired_contacts(physics, task.clip, task.time)
     duration = env.library.duration[task.clip]
-    skate, down = foot_skate(jnp.asarray(env.body.body_ids(env.body.feet)), physics)
+    skate, down = foot_skate(env.feet, physics)
     over = ~env.library.loop[task.clip] & (task.time >= duration)
     return EpisodeTrace(
         alive=jnp.ones((), bool),

@@ -33,7 +33,8 @@ class TrainState:
 
 
 # Only the worlds are split over devices.
-SPECS = TrainState(agent=COPIED, env=SPLIT, ctx=COPIED, key=COPIED, iteration=COPIED)
+_parts: dict[str, Any] = {field.name: COPIED for field in dataclasses.fields(TrainState)} | {"env": SPLIT}
+SPECS: PyTree = TrainState(**_parts)
 
 
 class TrainProgram:
@@ -94,7 +95,7 @@ class TrainProgram:
             # Every world brings its own key, so that it does not matter which device it is on.
             keys = jax.vmap(jax.random.split)(env_state.key)
             action, extras = act(state.agent, env_state.obs, keys[:, 0])
-            next_state, stepped = step(state.ctx, env_state.replace(key=keys[:, 1]), action)
+            next_state, stepped = step(state.ctx, dataclasses.replace(env_state, key=keys[:, 1]), action)
             transition = Transition(
                 obs=env_state.obs,
                 action=action,
