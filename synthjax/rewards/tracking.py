@@ -28,7 +28,6 @@ class TrackingInputs:
     previous_action: jax.Array  # (nu,) a_{t-1}
     joint_range: jax.Array  # (nu, 2) rad
     undesired_contacts: jax.Array  # () number of bodies on the ground that the reference keeps off it
-    foot_slip: jax.Array  # () m/s, sum of the horizontal speeds of the feet that are on the ground
     root: int = struct.field(pytree_node=False)
     key_bodies: tuple[int, ...] = struct.field(pytree_node=False)
     bodies: tuple[int, ...] = struct.field(pytree_node=False)
