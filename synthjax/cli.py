@@ -159,7 +159,7 @@ def train(args: list[str]) -> None:
 
     from synthjax.training import run
 
-    run.train(options.config, folder, resume=resumed is not None)
+    run.train(run_folder.anchored(options.config), folder, resume=resumed is not None)
 
 
 def _long_form(arg: str) -> str:

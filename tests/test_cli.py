@@ -153,6 +153,8 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
         ("--num-envs 0", "above zero"),
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),
+        ("--task.drift.narrowest 1", "not be above"),
+        ("--agent.average-decay 1", "below 1"),
         ("--resume", "start one with 'synthjax train'"),
         ("--resume runs/none", "start one with 'synthjax train'"),
         ("--physics natve", "'native'"),

@@ -242,7 +242,7 @@ def _trace() -> EpisodeTrace:
         joint_error=np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0.2, 99, 0.2], [0.2, 99, 99]]),
         skate_speed=np.array([[0.1, 0.0, 0.3], [0.1, 0.0, 0.3], [0.0, 99, 0.3], [0.0, 99, 99]]),
         feet_down=np.array([[1, 0, 2], [2, 0, 1], [0, 9, 1], [0, 9, 9]]),
-        qpos=np.array([[[1, 0], [0, 0], [5, 5]], [[2, 0], [0, 1], [5, 6]], [[3, 0], [0, 99], [5, 7]],
+        qpos=np.array([[[1, 0], [0, 0], [5, 5]], [[2, 0], [0, 1], [5, 6]], [[3, 0], [0, 99], [7, 7]],
                        [[4, 0], [0, 99], [5, 99]]], float),
         reference_qpos=np.array([[[1, 0], [0, 0], [0, 5]], [[2.5, 0], [0, 0.4], [2, 5]],
                                  [[4, 0], [0, 99], [4, 5]], [[5.5, 0], [0, 99], [99, 5]]], float),
@@ -261,7 +261,8 @@ def test_figures_by_hand():
     assert scores.joint_error_deg == pytest.approx(11.459156)  # 0.2 rad
     # (0.1 + 0.1 + 3 * 0.3) m/s over (1 + 2 + 2 + 1 + 1) feet
     assert scores.foot_skate == pytest.approx(1.1 / 7)
-    # Episode 0: 3 m of 4.5 m; episode 1: its reference moves 0.4 m, too little; episode 2: 2 m of 4 m
+    # Episode 0: 3 m of 4.5 m; episode 1: its reference moves 0.4 m, too little; episode 2: 2 m along
+    # the reference's 4 m, and 2 m to the side that do not count
     assert scores.distance_ratio == pytest.approx((3 / 4.5 + 2 / 4) / 2)
 
 

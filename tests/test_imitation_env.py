@@ -311,13 +311,14 @@ def test_observation_layout_covers_the_vector_in_order():
     assert [name for name, _ in layout.sizes] == [
         "root_height", "root_rotation", "root_linear_velocity", "root_angular_velocity", "joint_angles",
         "joint_rates", "body_positions", "previous_action", "phase", "target1_root_offset",
-        "target1_root_rotation", "target1_joint_errors", "target1_key_body_errors",
+        "target1_root_offset_near", "target1_root_rotation", "target1_joint_errors",
+        "target1_key_body_errors",
     ]  # fmt: skip
-    # 1 + 6 + 3 + 3 + 63 + 63 + 22 * 3 + 63 + 2 + 3 + 6 + 63 + 5 * 3
-    assert env().obs_dim == layout.dim == 357
+    # 1 + 6 + 3 + 3 + 63 + 63 + 22 * 3 + 63 + 2 + 3 + 3 + 6 + 63 + 5 * 3
+    assert env().obs_dim == layout.dim == 360
     ends = [0] + [part.stop for part in layout.slices.values()]
     assert [part.start for part in layout.slices.values()] == ends[:-1]
-    assert ends[-1] == 357
+    assert ends[-1] == 360
 
 
 def test_layout_hash_changes_with_names_sizes_and_order():
@@ -362,10 +363,14 @@ def test_observation_parts_hold_what_they_say():
         "previous_action": action[0],
         "phase": [np.sin(phase), np.cos(phase)],
         "target1_root_offset": local.apply(target.xpos[1] - k.xpos[1]),
+        "target1_root_offset_near": np.clip(local.apply(target.xpos[1] - k.xpos[1]), -0.1, 0.1),
         "target1_root_rotation": (local * target_root).as_matrix()[:, :2].T.ravel(),
         "target1_joint_errors": target.qpos[7:] - k.qpos[7:],
-        "target1_key_body_errors": local.apply(target.xpos[keys] - k.xpos[keys]).ravel(),
+        "target1_key_body_errors": local.apply(
+            (target.xpos[keys] - target.xpos[1]) - (k.xpos[keys] - k.xpos[1])
+        ).ravel(),
     }
+    assert np.abs(expected["target1_root_offset"]).max() > 0.1 > np.abs(expected["target1_root_offset"]).min()
     assert list(parts) == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(parts[name], values, atol=2e-4, err_msg=name)

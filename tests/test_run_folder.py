@@ -81,3 +81,16 @@ def test_new_folder_never_meets_an_old_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert first == Path("runs/imitation-my-clips-20260102-030405")
     first.mkdir(parents=True)
     assert run_folder.new_run_folder(config) == Path("runs/imitation-my-clips-20260102-030405-2")
+
+
+def test_a_run_finds_its_files_from_any_folder(tmp_path: Path) -> None:
+    """Names of shipped clips stay names, even beside a folder of the same name."""
+    for path in ("my clips/walk.npz", "robot.toml", "run/x.npz"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    config = configs.get("imitation")
+    body = dataclasses.replace(config.body, name="robot.toml")
+    config = run_folder.anchored(dataclasses.replace(config, motion="run,my clips,wlak", body=body))
+    assert config.motion == f"run,{tmp_path / 'my clips'},wlak"
+    assert config.body.name == str(tmp_path / "robot.toml")
+    assert run_folder.anchored(configs.get("imitation")) == configs.get("imitation")

@@ -45,6 +45,7 @@ def validate(config: TrainConfig) -> None:
         "--physics.solver-iterations": physics.solver_iterations or 1,
         "--task.max-episode-seconds": task.max_episode_seconds,
         "--task.termination-distance": task.termination_distance,
+        "--task.drift.narrowest": task.drift.narrowest,
         "--task.starts-per-bin": task.starts_per_bin,
         "--task.bin-seconds": task.bin_seconds,
         "--evaluation.every": config.evaluation.every,
@@ -56,6 +57,10 @@ def validate(config: TrainConfig) -> None:
             raise UserError(f"{option} is {value}: give a number above zero.")
     if agent.min_noise_failure >= agent.max_noise_failure:
         raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
+    if task.drift.narrowest > task.drift.widest:
+        raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
+    if not 0.0 <= agent.average_decay < 1.0:
+        raise UserError(f"--agent.average-decay is {agent.average_decay}: give a number from 0 to below 1.")
     if not agent.hidden or min(agent.hidden) <= 0:
         raise UserError(
             f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from synthjax.configs import TrainConfig
 from synthjax.errors import UserError, unknown
+from synthjax.motion.library import shipped_names
 from synthjax.training.dataclass_json import from_json, write_json
 
 RUNS = Path("runs")  # below the working folder
@@ -34,6 +36,18 @@ def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
         copies += 1
         folder = RUNS / f"{name}-{copies}"
     return folder
+
+
+def anchored(config: TrainConfig) -> TrainConfig:
+    """``config`` with whole paths to the files and folders that it names, to be found from anywhere."""
+
+    def whole(name: str) -> str:
+        return str(Path(name).absolute()) if Path(name).exists() else name
+
+    known = shipped_names()
+    motion = [name if name in known else whole(name) for name in config.motion.split(",")]
+    body = config.body if config.body.name == "synth" else replace(config.body, name=whole(config.body.name))
+    return replace(config, motion=",".join(motion), body=body)
 
 
 def find_run(folder: str) -> Path:

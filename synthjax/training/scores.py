@@ -25,7 +25,7 @@ class Scores:
     body_error_mm: float  # mean over bodies and steps, world frame
     root_relative_error_mm: float  # the same after aligning root position and yaw
     joint_error_deg: float  # mean absolute
-    distance_ratio: float | None  # distance travelled over the reference's; None where that stands still
+    distance_ratio: float | None  # way along the reference's over that; None where it stands still
     foot_skate: float | None  # m/s, mean horizontal speed of the feet on the ground
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,14 +65,19 @@ def score(trace: EpisodeTrace, mask: np.ndarray | None = None) -> Scores:
 
 
 def _distance_ratio(trace: EpisodeTrace, chosen: np.ndarray, alive: np.ndarray) -> float | None:
-    """Mean over episodes of distance covered over the reference's, from first to last living step."""
+    """Mean over episodes of the way covered over the reference's, from first to last living step.
+
+    Only the part along the reference's own way counts: walking off to the side covers none of it.
+    """
     root, reference = (np.asarray(q)[:, chosen, :2] for q in (trace.qpos, trace.reference_qpos))
     last = np.maximum(alive.sum(axis=0) - 1, 0)
     column = np.arange(root.shape[1])
-    travelled = np.linalg.norm(root[last, column] - root[0], axis=-1)
-    expected = np.linalg.norm(reference[last, column] - reference[0], axis=-1)
-    moving = expected > MIN_TRAVEL
-    return float(np.mean(travelled[moving] / expected[moving])) if moving.any() else None
+    travelled = root[last, column] - root[0]
+    wanted = reference[last, column] - reference[0]
+    length = np.linalg.norm(wanted, axis=-1)
+    moving = length > MIN_TRAVEL
+    along = np.sum(travelled * wanted, axis=-1)[moving] / length[moving] ** 2
+    return float(np.mean(along)) if moving.any() else None
 
 
 def scores_by_clip(trace: EpisodeTrace, clip_names: list[str]) -> dict[str, Scores]:

@@ -27,7 +27,7 @@ class PPOConfig:
     max_noise: float = 0.3  # standard deviation of actions while episodes fail often
     min_noise: float = 0.05  # and once they hardly fail; log-linear between
     max_noise_failure: float = 0.06  # failures per environment step from which max_noise is used
-    min_noise_failure: float = 0.0014  # failures per environment step below which min_noise is used
+    min_noise_failure: float = 0.003  # failures per environment step below which min_noise is used
     failure_decay: float = 0.95  # of the moving average of failures, per batch
     average_decay: float = 0.96  # of the moving average of the policy's parameters, per batch
     hidden: tuple[int, ...] = (256, 128)  # widths of both networks
