@@ -40,6 +40,7 @@ def validate(config: TrainConfig) -> None:
         "--agent.learning-rate": agent.learning_rate,
         "--agent.max-noise": agent.max_noise,
         "--agent.min-noise": agent.min_noise,
+        "--agent.settled-noise": agent.settled_noise,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
         "--physics.solver-iterations": physics.solver_iterations or 1,

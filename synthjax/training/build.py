@@ -57,7 +57,8 @@ def build(config: TrainConfig) -> Run:
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
-    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
+    num_updates = -(-config.steps // config.agent.batch_size)
+    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
     # Evaluations are split over the same devices as training.
     mesh = worlds_mesh(config.agent.num_envs, config.evaluation.episodes)
     program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length, mesh)
