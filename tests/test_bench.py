@@ -56,8 +56,8 @@ def test_a_stage_advances_every_environment_by_one_unroll(run: Run, name: str) -
         assert bool(jnp.all(jnp.any(moved, axis=-1)))
     else:
         # Two steps on, except where an episode has ended and begun anew.
-        assert set(after[0].task.age.tolist()) <= {0, 1, 2}
-        assert 2 in after[0].task.age.tolist()
+        assert set(after.task.age.tolist()) <= {0, 1, 2}
+        assert 2 in after.task.age.tolist()
 
 
 @pytest.mark.slow

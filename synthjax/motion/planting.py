@@ -25,6 +25,9 @@ _BEND_SMOOTHING = 0.05  # s, standard deviation
 _BEND_RELUCTANCE = 0.05  # rad^-2, against tilt^2
 _CONTACT_HEIGHT = 0.03  # m
 _CONTACT_SPEED = {"Foot": 0.8, "Hand": 0.5}  # m/s
+# A foot that moves must clear the floor: a policy that follows feet which scrape along it slides, too.
+_CLEARANCE = 0.02  # m
+_CLEAR_SPEED = (0.2, 0.8)  # m/s, no clearance below, all of it above
 _SHORTEST = 0.05  # s, of a contact or of a gap between two
 _REACH = 0.97  # of the straight limb
 _ROUNDS = 3
@@ -109,7 +112,8 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
         if bone.endswith("Foot"):
             rotation = _flatten(rotation, contact, fps, loop)
             rotations[bone] = rotation
-        shift = _shift(point, height, contact, fps, loop_offset)
+        clearance = _CLEARANCE * _smoothstep(speed, *_CLEAR_SPEED) if bone.endswith("Foot") else 0.0 * speed
+        shift = _shift(point, height, clearance, contact, fps, loop_offset)
         if bone.endswith("Hand"):
             # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
             shift[:, 2] = np.maximum(shift[:, 2], 0.0)
@@ -150,19 +154,26 @@ def _flatten(rotation: Rotation, contact: np.ndarray, fps: float, loop: bool) ->
 
 
 def _shift(
-    point: np.ndarray, height: np.ndarray, contact: np.ndarray, fps: float, loop_offset: np.ndarray | None
+    point: np.ndarray,
+    height: np.ndarray,
+    clearance: np.ndarray,
+    contact: np.ndarray,
+    fps: float,
+    loop_offset: np.ndarray | None,
 ) -> np.ndarray:
     """Displacement (T, 3) that holds ``point`` still and its part on the floor during contacts.
 
-    Between contacts the displacement passes smoothly from one to the next.
+    Between contacts the displacement passes smoothly from one to the next, and leaves the part's lowest
+    point, at ``height`` (T,) before, at least ``clearance`` (T,) above the floor.
     """
     loop, frames = loop_offset is not None, len(point)
     if not contact.any():
-        return np.zeros((frames, 3)) + np.maximum(0.0, -height)[:, None] * [0.0, 0.0, 1.0]
+        return np.zeros((frames, 3)) + np.maximum(0.0, clearance - height)[:, None] * [0.0, 0.0, 1.0]
     cycles = np.array([-1, 0, 1]) if loop else np.array([0])
     offset = loop_offset if loop_offset is not None else np.zeros(3)
     points = np.concatenate([point + c * offset for c in cycles])
     heights, contacts = np.tile(height, len(cycles)), np.tile(contact, len(cycles))
+    clear = np.tile(np.where(contact, 0.0, clearance), len(cycles))
     held = np.zeros((len(points), 3))
     for start, stop in intervals(contacts):
         held[start:stop, :2] = points[start:stop, :2].mean(axis=0) - points[start:stop, :2]
@@ -172,7 +183,7 @@ def _shift(
         shift = PchipInterpolator(times, held[times])(np.clip(np.arange(len(points)), times[0], times[-1]))
     else:
         shift = np.repeat(held[times], len(points), axis=0)
-    shift[:, 2] = np.maximum(shift[:, 2], -heights)  # a swinging foot may not pass through the floor
+    shift[:, 2] = np.maximum(shift[:, 2], clear - heights)
     shift = gaussian_filter1d(shift, 0.015 * fps, axis=0, mode="nearest")
     middle = frames if loop else 0
     return shift[middle : middle + frames]
