@@ -96,3 +96,17 @@ def test_fifteen_clips_ship_in_small_files() -> None:
 
     assert len(shipped_names()) == 15
     assert max(path.stat().st_size for path in CLIPS_FOLDER.glob("*.npz")) < 300_000
+
+
+def test_what_touches_the_floor_in_the_walk_hardly_moves(body: Body) -> None:
+    """Speed of the feet's points on the floor, in all frames in which a foot or its toes are there."""
+    (walk,) = resolve_motions("walk", body)
+    feet = body.body_ids(body.feet)
+    lever = np.zeros((walk.num_frames, len(feet), 3))
+    lever[..., 2] = -walk.xpos[:, feet, 2]
+    speed = np.linalg.norm((walk.linvel[:, feet] + np.cross(walk.angvel[:, feet], lever))[..., :2], axis=-1)
+    down = lowest_points(body, walk.qpos)[:, feet] < 0.003
+    assert down.mean() > 0.25  # each foot stands for most of half of the cycle
+    assert speed[down].mean() < 0.1
+    assert np.percentile(speed[down], 90) < 0.2  # a foot that pushes off still slips for five frames
+    assert speed.max() > 3.0  # a swinging foot is fast
