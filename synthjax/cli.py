@@ -138,8 +138,10 @@ def train(args: list[str]) -> None:
     --num-envs N and --physics ENGINE are short for --agent.num-envs and --physics.engine.
     """
     from synthjax import configs
+    from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices, run_folder
 
+    wait_for_computations()
     args = [_long_form(arg) for arg in args]
     # These three decide what the defaults of all the others are, so they are read first.
     first = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
@@ -222,9 +224,11 @@ def play(args: list[str]) -> None:
 
 def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
     """What evaluates the chosen policy, the policy's parameters, and the run's folder."""
+    from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices, run_folder, saved
     from synthjax.training.evaluator import Evaluator
 
+    wait_for_computations()
     folder = run_folder.find_run(options.run)
     devices.enable_compilation_cache()
     policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
@@ -273,10 +277,12 @@ def bench(args: list[str]) -> None:
     sizes = [_number("--num-envs", word) for word in (options.num_envs or "").split(",") if word]
     _check_positive({"--num-envs": min(sizes, default=None), "--seconds": options.seconds})
     from synthjax import configs
+    from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices
     from synthjax.training.bench import bench, machine, table
     from synthjax.training.dataclass_json import write_json
 
+    wait_for_computations()
     console = Console()
     with console.status("") as status:
         config = configs.get("imitation", devices.default_preset())

@@ -337,7 +337,7 @@ def test_layout_hash_changes_with_names_sizes_and_order():
 
 def test_observation_parts_hold_what_they_say():
     """World 0 observes its body and the reference one control step after t+1, in its heading frame."""
-    at, offset = 20 + STEP, 7
+    at, offset = 20 + STEP, 11
     k, target = frame(at + offset), frame(at + STEP)
     action = np.zeros((WORLDS, env().action_dim), np.float32)
     action[0] = np.linspace(-1, 1, env().action_dim)

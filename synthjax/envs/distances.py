@@ -18,20 +18,13 @@ def world_distances(body: Kinematics, reference: Kinematics) -> jax.Array:
 
 def aligned_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
     """The same after aligning root xy and yaw.  -> (nbody - 1,)."""
-
-    def local(k: Kinematics) -> jax.Array:
-        return _in_heading_frame(root, k, k.xpos[root] * jnp.array(_LEVEL))
-
-    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
+    level = jnp.array(_LEVEL)
+    return _distances(root, body, level * body.xpos[root], reference, level * reference.xpos[root])
 
 
 def root_relative_distances(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
     """The same after aligning root height too.  -> (nbody - 1,)."""
-
-    def local(k: Kinematics) -> jax.Array:
-        return _in_heading_frame(root, k, k.xpos[root])
-
-    return jnp.linalg.norm(local(body) - local(reference), axis=-1)
+    return _distances(root, body, body.xpos[root], reference, reference.xpos[root])
 
 
 def root_drift(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
@@ -60,5 +53,14 @@ def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.A
     return jnp.sum(jnp.where(down, speed, 0.0)), jnp.sum(down)
 
 
-def _in_heading_frame(root: int, k: Kinematics, origin: jax.Array) -> jax.Array:
-    return quat.quat_rotate_inverse(quat.quat_heading(k.xquat[root]), k.xpos[1:] - origin)
+def _distances(
+    root: int, body: Kinematics, body_origin: jax.Array, reference: Kinematics, reference_origin: jax.Array
+) -> jax.Array:
+    """Distances of the bodies from their origins (3,), the reference turned by the yaw between the roots.
+
+    That is the yaw of the rotation from the one root to the other.  The difference of the two headings
+    would be arbitrary for a figure whose pelvis lies face up or down.
+    """
+    turn = quat.quat_heading(quat.quat_mul(body.xquat[root], quat.quat_conj(reference.xquat[root])))
+    expected = quat.quat_rotate(turn, reference.xpos[1:] - reference_origin)
+    return jnp.linalg.norm(body.xpos[1:] - body_origin - expected, axis=-1)

@@ -7,6 +7,7 @@ import jax
 from synthjax.bodies.spec import Body
 from synthjax.errors import UserError, unknown
 from synthjax.physics.base import Physics
+from synthjax.physics.dispatch import wait_for_computations
 
 ENGINES = ("native", "mjx", "warp")
 
@@ -29,6 +30,7 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
             "which the physics state does not carry: use stateless motor or position actuators."
         )
     if engine == "native":
+        wait_for_computations()
         from synthjax.physics.native import NativePhysics
 
         return NativePhysics(body, sim_dt, n_substeps)
@@ -43,6 +45,7 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
 
 def auto_engine() -> str:
     """The engine that ``auto`` takes for the device that JAX computes on."""
+    wait_for_computations()
     device = jax.devices()[0]
     if device.platform == "cpu":
         return "native"

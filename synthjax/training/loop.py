@@ -138,7 +138,8 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         trainer.display.message("Stopping after this epoch, with a checkpoint.")
         trainer.request_stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not an exception: the first one may find this thread inside a callback of the engine's.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
