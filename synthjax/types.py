@@ -115,7 +115,9 @@ class Agent(Protocol):
 
     def act(
         self, state: PyTree, obs: jax.Array, key: jax.Array, deterministic: bool = False
-    ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """One action for one observation; the program maps it over worlds and their keys."""
+        ...
 
     def update(
         self, state: PyTree, data: Transition, key: jax.Array, axis: str | None = None

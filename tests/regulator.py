@@ -26,26 +26,27 @@ class Regulator:
     obs_dim = action_dim = 2
     control_dt = 1.0
 
-    def init_context(self) -> None:
-        return None
+    def init_context(self) -> jax.Array:
+        """Counts the steps of all worlds."""
+        return jnp.zeros(())
 
-    def reset(self, ctx: None, key: jax.Array) -> EnvState:
+    def reset(self, ctx: jax.Array, key: jax.Array) -> EnvState:
         key, start_key = jax.random.split(key)
         x = jax.random.uniform(start_key, (2,), minval=-1.0, maxval=1.0)
         return self._state(x, jnp.zeros(()), jnp.zeros((), jnp.int32), key)
 
-    def step(self, ctx: None, state: EnvState, action: jax.Array) -> EnvState:
+    def step(self, ctx: jax.Array, state: EnvState, action: jax.Array) -> EnvState:
         reward = -(jnp.sum(state.obs**2) + EFFORT * jnp.sum(action**2))
         return self._state(state.obs + GAIN * action, reward, state.task + 1, state.key)
 
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
         return jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
 
-    def episode_stats(self, state: EnvState) -> None:
-        return None
+    def episode_stats(self, state: EnvState) -> jax.Array:
+        return jnp.sum(jnp.ones_like(state.reward))
 
-    def update_context(self, ctx: None, stats: None) -> None:
-        return None
+    def update_context(self, ctx: jax.Array, stats: jax.Array) -> jax.Array:
+        return ctx + stats
 
     def _state(self, x: jax.Array, reward: jax.Array, age: jax.Array, key: jax.Array) -> EnvState:
         return EnvState(

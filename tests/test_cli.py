@@ -136,6 +136,12 @@ def test_train_takes_short_and_nested_options(trained: list) -> None:
     assert folder == Path("here")
 
 
+def test_train_keeps_whole_paths(trained: list) -> None:
+    Path("clips").mkdir()
+    assert cli.main(["train", "--motion", "walk,clips"]) == 0
+    assert trained[0][0].motion == f"walk,{Path('clips').absolute()}"
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, named: bool) -> None:
     before = dataclasses.replace(configs.get("imitation"), motion="cartwheel", seed=5)
@@ -154,7 +160,10 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),
         ("--task.drift.narrowest 1", "not be above"),
+        ("--task.drift.rate 1", "below 1"),
+        ("--task.drift.widen-above 0.001", "not be below"),
         ("--agent.average-decay 1", "below 1"),
+        ("--agent.settled-noise 2", "at most 1"),
         ("--resume", "start one with 'synthjax train'"),
         ("--resume runs/none", "start one with 'synthjax train'"),
         ("--physics natve", "'native'"),

@@ -137,7 +137,7 @@ class _DoomedPhysics(StillPhysics):
         return state.replace(warmstart=steps, bad=(steps[0] == FAILING_STEP) & (ctrl[0] > 1e3))
 
 
-def _scripted(actions: jax.Array, obs: jax.Array, key: jax.Array) -> jax.Array:
+def _scripted(actions: jax.Array, obs: jax.Array, keys: jax.Array) -> jax.Array:
     """A policy whose parameters are the actions of each world."""
     return actions
 
@@ -162,9 +162,7 @@ def _episodes() -> tuple[np.ndarray, EpisodeTrace]:
     actions[1, 0] = 1e6
     keys = jax.random.split(jax.random.key(0), 3)
     first = jax.vmap(functools.partial(environment.start_from, environment.resets))(starts, keys)
-    trace = run_episodes(
-        environment, _scripted, actions, first, jax.random.key(0), STEPS, worlds_mesh(len(starts))
-    )
+    trace = run_episodes(environment, _scripted, actions, first, STEPS, worlds_mesh(len(starts)))
     return np.asarray(first.task.time), jax.device_get(trace)
 
 

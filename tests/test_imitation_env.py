@@ -456,8 +456,10 @@ def test_context_moves_towards_the_bins_that_fail():
     ctx = jax.jit(env().update_context)(
         env().init_context(), {"failures": failures, "visits": np.full(bins, 10.0, np.float32)}
     )
-    # Three failures in ten steps of each bin: under 0.8 % of the steps, so the limit shrinks
-    assert 3 / (10 * bins) < 0.008
+    # Three failures in ten steps of each bin are few, so the limit shrinks
+    assert 3 / (10 * bins) < env().config.drift.narrow_below
     assert float(ctx.drift_limit) == pytest.approx(0.6 * 0.99)
+    many = {"failures": np.full(bins, 1.0, np.float32), "visits": np.full(bins, 10.0, np.float32)}
+    assert float(jax.jit(env().update_context)(ctx, many).drift_limit) == pytest.approx(0.6 * 0.99 * 1.01)
     uniform = init_sampler(bins).probabilities[0]
     assert float(ctx.sampler.probabilities[5]) > 2 * float(uniform)

@@ -8,13 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from imitation_worlds import WORLDS as NUM_WORLDS
+from imitation_worlds import env
 from jax.sharding import Mesh
 from regulator import LQR, Regulator
 
 from synthjax.agents.normalizer import Normalizer, init_normalizer, update_normalizer
 from synthjax.agents.ppo import PPO
 from synthjax.agents.ppo.losses import normalize_advantages
-from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds, worlds_mesh
+from synthjax.training.evaluation import run_episodes
+from synthjax.training.mesh import COPIED, SPLIT, WORLDS, copied, over_worlds, split, worlds_mesh
 from synthjax.training.program import TrainProgram, TrainState
 
 
@@ -53,6 +56,11 @@ def test_devices_agree_on_what_they_learn():
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_context_counts_the_worlds_of_all_devices(devices):
+    assert float(_run(devices, 1, 5).ctx) == 5 * LQR.batch_size
+
+
 def test_the_normaliser_sees_the_worlds_of_all_devices():
     one, two = (_run(n, 1, 1).agent.normalizer for n in (1, 2))
     assert float(one.count) == float(two.count)
@@ -88,6 +96,26 @@ def test_ppo_solves_the_regulator_on_two_devices():
     action, _ = _program(2).agent.act(agent, jnp.asarray(x), jax.random.key(0), deterministic=True)
     slope, *_ = np.linalg.lstsq(x, np.asarray(action), rcond=None)
     np.testing.assert_allclose(slope, -10 / 9 * np.eye(2), atol=0.1 * 10 / 9)
+
+
+def test_evaluations_are_the_same_on_two_devices():
+    environment = env()
+    keys = jax.random.split(jax.random.key(0), NUM_WORLDS)
+    first = jax.vmap(functools.partial(environment.start_from, environment.resets))(
+        jnp.array([0, 5, 11, 17]), keys
+    )
+    traces = []
+    for devices in (1, 2):
+        mesh = _program(devices).mesh
+        parameters = copied(mesh, jnp.zeros(environment.action_dim))
+        trace = run_episodes(environment, _constant, parameters, split(mesh, first), 3, mesh)
+        assert trace.body_error.shape == (3, NUM_WORLDS)
+        traces.append(jax.device_get(trace))
+    jax.tree.map(np.testing.assert_array_equal, *traces)
+
+
+def _constant(action: jax.Array, obs: jax.Array, keys: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(action, (obs.shape[0], action.shape[0]))
 
 
 def test_a_cpu_counts_as_one_device():

@@ -321,8 +321,8 @@ def test_noise_follows_failures_between_its_ends(failures, noise):
 
 
 @pytest.mark.parametrize(
-    # 0.2 while half of the 100 updates last, then to a quarter of it: 0.2 * 0.25^(1/2) = 0.1 halfway
     ("updates", "noise"),
+    # 0.2 while half of the 100 updates last, then to a quarter of it: 0.2 * 0.25^(1/2) = 0.1 halfway
     [(0, 0.2), (50, 0.2), (75, 0.1), (100, 0.05), (130, 0.05)],
 )
 def test_noise_settles_over_the_second_half_of_a_run(updates, noise):
@@ -333,8 +333,8 @@ def test_noise_settles_over_the_second_half_of_a_run(updates, noise):
 def test_failures_are_averaged_over_batches():
     data = _data()
     after, _ = _update(AGENT, _first(), data)
-    # It starts at max_noise_failure, so that a fresh agent explores
     assert int(after.updates) == 1
+    # It starts at max_noise_failure, so that a fresh agent explores
     assert float(after.failure_rate) == pytest.approx(0.9 * 0.1 + 0.1 * data.terminated.mean(), rel=1e-5)
 
 

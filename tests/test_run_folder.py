@@ -84,13 +84,16 @@ def test_new_folder_never_meets_an_old_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_run_finds_its_files_from_any_folder(tmp_path: Path) -> None:
-    """Names of shipped clips stay names, even beside a folder of the same name."""
-    for path in ("my clips/walk.npz", "robot.toml", "run/x.npz"):
+    """Names of shipped clips stay names, even beside folders of the same names."""
+    for path in ("my clips/walk.npz", "robot.toml", "run/x.npz", "all/x.npz"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
     config = configs.get("imitation")
     body = dataclasses.replace(config.body, name="robot.toml")
-    config = run_folder.anchored(dataclasses.replace(config, motion="run,my clips,wlak", body=body))
-    assert config.motion == f"run,{tmp_path / 'my clips'},wlak"
+    config = run_folder.anchored(
+        dataclasses.replace(config, motion="run, my clips,wlak,,all", body=body)
+    )  # fmt: skip
+    assert config.motion == f"run,{tmp_path / 'my clips'},wlak,all"
     assert config.body.name == str(tmp_path / "robot.toml")
     assert run_folder.anchored(configs.get("imitation")) == configs.get("imitation")
+    assert run_folder.anchored(dataclasses.replace(config, motion="")).motion == ""

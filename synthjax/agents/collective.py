@@ -13,7 +13,8 @@ Tree = TypeVar("Tree")
 def mean_over(axis: str | None, tree: Tree) -> Tree:
     """Leaf-wise mean over the devices along ``axis`` of ``shard_map``; ``tree`` itself without one.
 
-    Every device holds equally many samples, so that a mean of the devices' means is the mean of all.
+    Every device holds equally many samples, so that the mean of their means is the mean of all; other
+    figures of the devices, such as a share of explained variance, are averaged as they are.
     """
     averaged: Tree = tree if axis is None else jax.lax.pmean(tree, axis)
     return averaged

@@ -60,8 +60,14 @@ def validate(config: TrainConfig) -> None:
         raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
     if task.drift.narrowest > task.drift.widest:
         raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
-    if not 0.0 <= agent.average_decay < 1.0:
-        raise UserError(f"--agent.average-decay is {agent.average_decay}: give a number from 0 to below 1.")
+    if task.drift.widen_above < task.drift.narrow_below:
+        raise UserError("--task.drift.widen-above must not be below --task.drift.narrow-below.")
+    shares = {"--agent.average-decay": agent.average_decay, "--task.drift.rate": task.drift.rate}
+    for option, value in shares.items():
+        if not 0.0 <= value < 1.0:
+            raise UserError(f"{option} is {value}: give a number from 0 to below 1.")
+    if agent.settled_noise > 1.0:
+        raise UserError(f"--agent.settled-noise is {agent.settled_noise}: give a share of at most 1.")
     if not agent.hidden or min(agent.hidden) <= 0:
         raise UserError(
             f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."

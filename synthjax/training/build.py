@@ -59,8 +59,8 @@ def build(config: TrainConfig) -> Run:
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
     num_updates = -(-config.steps // config.agent.batch_size)
     agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
-    # Evaluations are split over the same devices as training.
-    mesh = worlds_mesh(config.agent.num_envs, config.evaluation.episodes)
+    agent_config = config.agent
+    mesh = worlds_mesh(agent_config.num_envs, agent_config.batch_size // agent_config.num_minibatches)
     program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 
@@ -90,8 +90,8 @@ def build_physics(config: PhysicsConfig, body: Body) -> Physics:
 def check_run_fits(run: Run) -> None:
     """Estimates memory from shapes alone, before anything is allocated.
 
-    The state, its copy while an epoch runs, one batch of transitions, and the update's working set
-    (observations of the batch, normalised, shuffled and in the networks' layers).
+    What one device holds: the state, its copy while an epoch runs, one batch of transitions, and the
+    update's working set (observations of the batch, normalised, shuffled and in the networks' layers).
 
     Raises:
       UserError: the run does not fit; says what to lower.
@@ -99,4 +99,6 @@ def check_run_fits(run: Run) -> None:
     state = jax.eval_shape(run.program.init, jax.random.key(0))
     agent = run.config.agent
     per_sample = 6 * run.env.obs_dim + 4 * run.env.action_dim + 4 * sum(agent.hidden)
-    check_memory(2 * tree_bytes(state) + 4 * agent.batch_size * per_sample)
+    worlds = tree_bytes(state.env)
+    split = 2 * worlds + 4 * agent.batch_size * per_sample
+    check_memory(2 * (tree_bytes(state) - worlds) + split // run.program.mesh.size)

@@ -18,12 +18,12 @@ from jax.sharding import Mesh, PartitionSpec
 
 from synthjax.envs.distances import aligned_distances, foot_skate, root_relative_distances, world_distances
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
+from synthjax.training.mesh import COPIED, SPLIT, over_worlds
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
 
 FAIL_DISTANCE = 0.5  # m
 
-# (policy's parameters, observations (N, obs_dim), random key) -> actions (N, A)
+# (policy's parameters, observations (N, obs_dim), random keys (N,)) -> actions (N, A)
 Policy = Callable[[PyTree, jax.Array, jax.Array], jax.Array]
 
 
@@ -51,7 +51,6 @@ def run_episodes(
     policy: Policy,
     policy_state: PyTree,
     first: EnvState,
-    key: jax.Array,
     num_steps: int,
     mesh: Mesh,
 ) -> EpisodeTrace:
@@ -61,29 +60,29 @@ def run_episodes(
       env: its termination and time limit are not used; the fixed rule is.
       policy: see :data:`Policy`; static.
       policy_state: the policy's parameters.
-      first: (N, ...) states at their starts.
-      key: random key for stochastic policies.
+      first: (N, ...) states at their starts; each brings the random key of its world.
       num_steps: T.
       mesh: the devices that the episodes are split over.
     """
     ctx = env.init_context()
 
-    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], step_key: jax.Array) -> tuple:
+    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], _: None) -> tuple:
         state, alive = carry
-        action = policy(policy_state, state.obs, step_key)
+        keys = jax.vmap(jax.random.split)(state.key)
+        action = policy(policy_state, state.obs, keys[:, 0])
+        state = dataclasses.replace(state, key=keys[:, 1])
         state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
         record = jax.vmap(functools.partial(_record, env))(state)
         failed = record.failed & alive
         record = dataclasses.replace(record, alive=alive, failed=failed, over=record.over & alive)
         return (state, alive & ~failed & ~record.over), record
 
-    def local(policy_state: PyTree, first: EnvState, key: jax.Array) -> EpisodeTrace:
+    def local(policy_state: PyTree, first: EnvState) -> EpisodeTrace:
         alive = jnp.ones(first.reward.shape[0], bool)
-        keys = jax.random.split(jax.random.fold_in(key, jax.lax.axis_index(WORLDS)), num_steps)
-        return jax.lax.scan(functools.partial(step, policy_state), (first, alive), keys)[1]
+        return jax.lax.scan(functools.partial(step, policy_state), (first, alive), length=num_steps)[1]
 
     time_then_worlds = PartitionSpec(None, *SPLIT)
-    return over_worlds(mesh, local, (COPIED, SPLIT, COPIED), time_then_worlds)(policy_state, first, key)
+    return over_worlds(mesh, local, (COPIED, SPLIT), time_then_worlds)(policy_state, first)
 
 
 def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:

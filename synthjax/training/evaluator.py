@@ -28,7 +28,8 @@ class Evaluator:
         self.run, self.deterministic = run, deterministic
         self.seconds = seconds or run.config.evaluation.seconds
         self._policy = _policy(run, deterministic)
-        self._batch = run.config.evaluation.episodes
+        devices = run.program.mesh.size
+        self._batch = devices * math.ceil(run.config.evaluation.episodes / devices)
         self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
         self._tables: dict[StartNoise, ResetTable] = {}
 
@@ -53,9 +54,7 @@ class Evaluator:
         for number, batch in enumerate(np.split(padded, batches)):
             key = jax.random.fold_in(jax.random.key(SEED), number)
             first = self._start(self._table(noise), jnp.asarray(batch), jax.random.split(key, len(batch)))
-            trace = run_episodes(
-                self.run.env, self._policy, agent_state, split(mesh, first), copied(mesh, key), steps, mesh
-            )
+            trace = run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
             traces.append(jax.device_get(trace))
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, : len(starts)], *traces)
 
@@ -73,7 +72,9 @@ class Evaluator:
 def _policy(run: Run, deterministic: bool) -> Policy:
     """The agent as a policy; the same object for the same run, because it is a static argument."""
 
-    def policy(state: PyTree, obs: jax.Array, key: jax.Array) -> jax.Array:
-        return run.agent.act(state, obs, key, deterministic)[0]
+    def policy(state: PyTree, obs: jax.Array, keys: jax.Array) -> jax.Array:
+        act = jax.vmap(lambda o, key: run.agent.act(state, o, key, deterministic)[0])
+        actions: jax.Array = act(obs, keys)
+        return actions
 
     return policy

@@ -24,7 +24,7 @@ def worlds_mesh(*counts: int) -> Mesh:
     """A mesh of as many devices as divide all ``counts`` of worlds evenly.
 
     A CPU is one device: the native engine uses all its cores by itself, which measures faster than a
-    device for each core, and host callbacks of several CPU devices can wait for each other for ever.
+    device for each core.
     """
     devices = jax.devices()
     if devices[0].platform == "cpu":

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from synthjax.envs.wrappers import AutoReset
 from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
@@ -61,12 +61,8 @@ class TrainProgram:
 
     def start(self, seed: int) -> TrainState:
         """:meth:`init`, on the devices of the mesh."""
-        key = jax.random.key(seed)
-        shardings = jax.tree.map(
-            lambda spec, part: jax.tree.map(lambda _: NamedSharding(self.mesh, spec), part),
-            SPECS, jax.eval_shape(self.init, key), is_leaf=lambda x: isinstance(x, PartitionSpec),
-        )  # fmt: skip
-        return jax.jit(self.init, out_shardings=shardings)(key)
+        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), SPECS)
+        return jax.jit(self.init, out_shardings=shardings)(jax.random.key(seed))
 
     def init(self, key: jax.Array) -> TrainState:
         """Worlds at their first starts and a fresh agent."""

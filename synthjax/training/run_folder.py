@@ -39,15 +39,20 @@ def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
 
 
 def anchored(config: TrainConfig) -> TrainConfig:
-    """``config`` with whole paths to the files and folders that it names, to be found from anywhere."""
+    """``config`` with whole paths to the files and folders that it names, to be found from anywhere.
+
+    Names of shipped clips stay names, whatever stands beside them in the working folder.
+    """
 
     def whole(name: str) -> str:
-        return str(Path(name).absolute()) if Path(name).exists() else name
+        path = str(Path(name).absolute())
+        return path if Path(name).exists() and "," not in path else name
 
-    known = shipped_names()
-    motion = [name if name in known else whole(name) for name in config.motion.split(",")]
+    known = (*shipped_names(), "all")
+    entries = [entry for part in config.motion.split(",") if (entry := part.strip())]
+    motion = ",".join(entry if entry in known else whole(entry) for entry in entries)
     body = config.body if config.body.name == "synth" else replace(config.body, name=whole(config.body.name))
-    return replace(config, motion=",".join(motion), body=body)
+    return replace(config, motion=motion, body=body)
 
 
 def find_run(folder: str) -> Path:
