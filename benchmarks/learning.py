@@ -3,7 +3,7 @@
     python benchmarks/learning.py --motion walk --seeds 0 1 2 --out benchmarks/results/walk_cpu.json
 
 Runs ``synthjax train`` as a user would, notes when each evaluation line appears, and adds the figures
-that the run itself has logged.
+that the run itself has logged and those of an evaluation in finer physics.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def measure(motion: str, seed: int, options: list[str]) -> dict[str, Any]:
                 first = now
             if found := EVALUATION.search(line):
                 seconds[int(found[1].replace(",", ""))] = now
-        if process.wait():
-            raise SystemExit(f"the run with seed {seed} failed")
+        if process.wait() or not (folder / "evaluation.json").exists():
+            raise SystemExit(f"the run with seed {seed} failed or was stopped")
         curve = [
             {"seconds": round(seconds[row["env_steps"]], 1), **row}
             for row in read_metrics(folder)
