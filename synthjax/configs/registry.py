@@ -40,7 +40,6 @@ def validate(config: TrainConfig) -> None:
         "--agent.learning-rate": agent.learning_rate,
         "--agent.max-noise": agent.max_noise,
         "--agent.min-noise": agent.min_noise,
-        "--agent.settled-noise": agent.settled_noise,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
         "--physics.solver-iterations": physics.solver_iterations or 1,
@@ -66,8 +65,6 @@ def validate(config: TrainConfig) -> None:
     for option, value in shares.items():
         if not 0.0 <= value < 1.0:
             raise UserError(f"{option} is {value}: give a number from 0 to below 1.")
-    if agent.settled_noise > 1.0:
-        raise UserError(f"--agent.settled-noise is {agent.settled_noise}: give a share of at most 1.")
     if not agent.hidden or min(agent.hidden) <= 0:
         raise UserError(
             f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."

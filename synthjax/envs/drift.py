@@ -19,8 +19,8 @@ class DriftConfig:
 
     widest: float = 0.6  # m, at first
     narrowest: float = 0.2  # m
-    narrow_below: float = 0.015  # failures per environment step below which the limit shrinks
-    widen_above: float = 0.03  # failures per environment step above which it grows
+    narrow_below: float = 0.008  # failures per environment step below which the limit shrinks
+    widen_above: float = 0.02  # failures per environment step above which it grows
     rate: float = 0.01  # relative change per update
 
 

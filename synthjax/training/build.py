@@ -57,11 +57,10 @@ def build(config: TrainConfig) -> Run:
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
-    num_updates = -(-config.steps // config.agent.batch_size)
-    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
-    agent_config = config.agent
-    mesh = worlds_mesh(agent_config.num_envs, agent_config.batch_size // agent_config.num_minibatches)
-    program = TrainProgram(env, agent, config.agent.num_envs, config.agent.unroll_length, mesh)
+    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
+    sizes = config.agent
+    mesh = worlds_mesh(sizes.num_envs, sizes.batch_size // sizes.num_minibatches)
+    program = TrainProgram(env, agent, sizes.num_envs, sizes.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 
 

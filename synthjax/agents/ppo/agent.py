@@ -31,7 +31,6 @@ class PPOState:
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
     failure_rate: jax.Array  # () moving average of failures per environment step
-    updates: jax.Array  # () int32, batches learned from
 
 
 @struct.dataclass
@@ -50,24 +49,10 @@ class PPO:
     """PPO for a fixed observation and action size.  All methods are pure and traceable."""
 
     def __init__(
-        self,
-        config: PPOConfig,
-        obs_dim: int,
-        action_dim: int,
-        action_mask: np.ndarray | None = None,
-        num_updates: int | None = None,
+        self, config: PPOConfig, obs_dim: int, action_dim: int, action_mask: np.ndarray | None = None
     ):
-        """What is learned, from what, and for how long.
-
-        Args:
-          config: settings.
-          obs_dim: size of an observation.
-          action_dim: size of an action.
-          action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
-          num_updates: batches of the whole run, towards whose end the noise settles; endless if not given.
-        """
+        """``action_mask`` (action_dim,) bool: actions to decide; the others are zero and not learned."""
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
-        self.num_updates = num_updates
         self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
         self.policy = MLP(config.hidden, action_dim, last_gain=0.01, activation=config.activation)
         self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
@@ -90,7 +75,6 @@ class PPO:
             learning_rate=jnp.asarray(self.config.learning_rate, float),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             failure_rate=jnp.asarray(self.config.max_noise_failure, float),
-            updates=jnp.zeros((), jnp.int32),
         )
 
     def act(
@@ -105,7 +89,7 @@ class PPO:
         if deterministic:
             return self._mean(state.average, normalized), {}
         mean = self._mean(state.params["policy"], normalized)
-        std = self.noise(state.failure_rate, state.updates)
+        std = self.noise(state.failure_rate)
         action = jnp.where(self.active, mean + std * jax.random.normal(key, mean.shape), 0.0)
         log_prob = distributions.gaussian_log_prob(action, mean, std, self.active)
         return action, {"log_prob": log_prob, "mean": mean}
@@ -136,7 +120,7 @@ class PPO:
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
-        std = self.noise(state.failure_rate, state.updates)
+        std = self.noise(state.failure_rate)
 
         def epoch(carry: tuple, epoch_key: jax.Array) -> tuple[tuple, Metrics]:
             order = jax.random.permutation(epoch_key, batch.obs.shape[0])
@@ -158,7 +142,6 @@ class PPO:
             normalizer=update_normalizer(state.normalizer, data.obs, axis),
             failure_rate=config.failure_decay * state.failure_rate
             + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
-            updates=state.updates + 1,
         )
         return new_state, {
             **jax.tree.map(jnp.mean, metrics),
@@ -167,22 +150,16 @@ class PPO:
             "learning_rate": learning_rate,
         }
 
-    def noise(self, failure_rate: jax.Array, updates: jax.Array) -> jax.Array:
+    def noise(self, failure_rate: jax.Array) -> jax.Array:
         """Standard deviation of the actions: explore while episodes fail, refine once they do not.
 
         Log-linear in the logarithm of the failure rate () between two levels.  Annealing by samples
-        alone would need another schedule for every motion; failures say by themselves when to begin.
-        Large noise finds the way to small errors sooner, small noise stays there: over the second half
-        of a run all of it shrinks exponentially to ``settled_noise`` of what it would be.
+        would need another schedule for every motion; failures say by themselves when to begin.
         """
         config = self.config
         low, high = jnp.log(config.min_noise_failure), jnp.log(config.max_noise_failure)
         share = jnp.clip((jnp.log(jnp.maximum(failure_rate, 1e-9)) - low) / (high - low), 0.0, 1.0)
-        std = jnp.exp(share * jnp.log(config.max_noise) + (1.0 - share) * jnp.log(config.min_noise))
-        if self.num_updates is None:
-            return std
-        settling = jnp.clip(2.0 * updates / self.num_updates - 1.0, 0.0, 1.0)
-        return std * config.settled_noise**settling
+        return jnp.exp(share * jnp.log(config.max_noise) + (1.0 - share) * jnp.log(config.min_noise))
 
     def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:
         """Policy loss + value loss on one minibatch.

@@ -25,10 +25,9 @@ class PPOConfig:
     max_learning_rate: float = 2e-3
     target_kl: float = 0.07  # the learning rate is lowered above 2 x this KL and raised below half of it
     max_noise: float = 0.3  # standard deviation of actions while episodes fail often
-    min_noise: float = 0.05  # and once they hardly fail; log-linear between
+    min_noise: float = 0.08  # and once they hardly fail; log-linear between
     max_noise_failure: float = 0.06  # failures per environment step from which max_noise is used
-    min_noise_failure: float = 0.002  # failures per environment step below which min_noise is used
-    settled_noise: float = 0.4  # share of the noise that is left at the end of a run
+    min_noise_failure: float = 0.0037  # failures per environment step below which min_noise is used
     failure_decay: float = 0.95  # of the moving average of failures, per batch
     average_decay: float = 0.96  # of the moving average of the policy's parameters, per batch
     hidden: tuple[int, ...] = (256, 128)  # widths of both networks
