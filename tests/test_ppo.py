@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -317,6 +318,23 @@ def test_masked_actions_stay_zero_and_out_of_the_density():
 )
 def test_noise_follows_failures_between_its_ends(failures, noise):
     assert float(AGENT.noise(jnp.asarray(failures))) == pytest.approx(noise, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("updates", "target"),
+    # 0.05 while half of the 100 updates last, then to a hundredth of it: 0.05 * 0.01^(1/2) halfway
+    [(0, 0.05), (50, 0.05), (75, 0.005), (100, 0.0005), (130, 0.0005)],
+)
+def test_the_kl_target_settles_over_the_second_half_of_a_run(updates, target):
+    agent = PPO(dataclasses.replace(STILL, settled_kl=0.01), OBS, ACTIONS, num_updates=100)
+    assert float(agent.target_kl(jnp.asarray(updates))) == pytest.approx(target, rel=1e-5)
+    assert float(AGENT.target_kl(jnp.asarray(updates))) == pytest.approx(0.05)  # without an end
+    # KL 25 * 0.02² = 0.01 raises the step size under the first target and lowers it under the last
+    state = _first(agent).replace(updates=jnp.asarray(updates), learning_rate=jnp.asarray(1e-6))
+    after, _ = _update(agent, state, _data(mean_shift=0.02))
+    assert (float(after.learning_rate) > 1e-6) == (target > 0.02)
+    assert (float(after.learning_rate) < 1e-6) == (target <= 0.005)
+    assert int(after.updates) == updates + 1
 
 
 def test_failures_are_averaged_over_batches():

@@ -39,6 +39,8 @@ def validate(config: TrainConfig) -> None:
         "--agent.num-epochs": agent.num_epochs,
         "--agent.learning-rate": agent.learning_rate,
         "--agent.max-noise": agent.max_noise,
+        "--agent.target-kl": agent.target_kl,
+        "--agent.settled-kl": agent.settled_kl,
         "--agent.min-noise": agent.min_noise,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
@@ -65,6 +67,8 @@ def validate(config: TrainConfig) -> None:
     for option, value in shares.items():
         if not 0.0 <= value < 1.0:
             raise UserError(f"{option} is {value}: give a number from 0 to below 1.")
+    if agent.settled_kl > 1.0:
+        raise UserError(f"--agent.settled-kl is {agent.settled_kl}: give a share of at most 1.")
     if not agent.hidden or min(agent.hidden) <= 0:
         raise UserError(
             f"--agent.hidden is {agent.hidden}: give the width of at least one layer, above zero."

@@ -57,8 +57,9 @@ def build(config: TrainConfig) -> Run:
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
-    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask)
     sizes = config.agent
+    num_updates = -(-config.steps // sizes.batch_size)
+    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
     mesh = worlds_mesh(sizes.num_envs, sizes.batch_size // sizes.num_minibatches)
     program = TrainProgram(env, agent, sizes.num_envs, sizes.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ class PPOState:
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
     failure_rate: jax.Array  # () moving average of failures per environment step
+    updates: jax.Array  # () int32, batches learned from
 
 
 @struct.dataclass
@@ -49,10 +51,24 @@ class PPO:
     """PPO for a fixed observation and action size.  All methods are pure and traceable."""
 
     def __init__(
-        self, config: PPOConfig, obs_dim: int, action_dim: int, action_mask: np.ndarray | None = None
+        self,
+        config: PPOConfig,
+        obs_dim: int,
+        action_dim: int,
+        action_mask: np.ndarray | None = None,
+        num_updates: int | None = None,
     ):
-        """``action_mask`` (action_dim,) bool: actions to decide; the others are zero and not learned."""
+        """What is learned, from what, and for how long.
+
+        Args:
+          config: settings.
+          obs_dim: size of an observation.
+          action_dim: size of an action.
+          action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
+          num_updates: batches of the whole run, towards whose end it settles; endless if not given.
+        """
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
+        self.num_updates = num_updates
         self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
         self.policy = MLP(config.hidden, action_dim, last_gain=0.01, activation=config.activation)
         self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
@@ -75,6 +91,7 @@ class PPO:
             learning_rate=jnp.asarray(self.config.learning_rate, float),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             failure_rate=jnp.asarray(self.config.max_noise_failure, float),
+            updates=jnp.zeros((), jnp.int32),
         )
 
     def act(
@@ -120,14 +137,15 @@ class PPO:
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
-        std = self.noise(state.failure_rate)
+        std, target_kl = self.noise(state.failure_rate), self.target_kl(state.updates)
 
         def epoch(carry: tuple, epoch_key: jax.Array) -> tuple[tuple, Metrics]:
             order = jax.random.permutation(epoch_key, batch.obs.shape[0])
             minibatches = jax.tree.map(
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
-            return jax.lax.scan(lambda c, mb: self._minibatch_step(c, mb, std, axis), carry, minibatches)
+            step = functools.partial(self._minibatch_step, std=std, target_kl=target_kl, axis=axis)
+            return jax.lax.scan(step, carry, minibatches)
 
         carry = (state.params, state.opt_state, state.learning_rate)
         (params, opt_state, learning_rate), metrics = jax.lax.scan(
@@ -142,6 +160,7 @@ class PPO:
             normalizer=update_normalizer(state.normalizer, data.obs, axis),
             failure_rate=config.failure_decay * state.failure_rate
             + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
+            updates=state.updates + 1,
         )
         return new_state, {
             **jax.tree.map(jnp.mean, metrics),
@@ -160,6 +179,18 @@ class PPO:
         low, high = jnp.log(config.min_noise_failure), jnp.log(config.max_noise_failure)
         share = jnp.clip((jnp.log(jnp.maximum(failure_rate, 1e-9)) - low) / (high - low), 0.0, 1.0)
         return jnp.exp(share * jnp.log(config.max_noise) + (1.0 - share) * jnp.log(config.min_noise))
+
+    def target_kl(self, updates: jax.Array) -> jax.Array:
+        """The KL that a batch may change the policy by, () after so many ``updates`` ().
+
+        A step that follows the KL is as long where the gradient is all noise, and then the policy wanders:
+        over the second half of a run the target shrinks exponentially to ``settled_kl`` of itself.
+        """
+        target = jnp.asarray(self.config.target_kl)
+        if self.num_updates is None:
+            return target
+        settling = jnp.clip(2.0 * updates / self.num_updates - 1.0, 0.0, 1.0)
+        return target * self.config.settled_kl**settling
 
     def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:
         """Policy loss + value loss on one minibatch.
@@ -184,19 +215,18 @@ class PPO:
         return loss, metrics
 
     def _minibatch_step(
-        self, carry: tuple, batch: Batch, std: jax.Array, axis: str | None
+        self, carry: tuple, batch: Batch, std: jax.Array, target_kl: jax.Array, axis: str | None
     ) -> tuple[tuple, Metrics]:
         params, opt_state, learning_rate = carry
         grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, std))
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-        learning_rate = self._adapt(learning_rate, metrics["kl"])
+        learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
         return (params, opt_state, learning_rate), metrics | {"grad_norm": optax.tree.norm(grads)}
 
-    def _adapt(self, learning_rate: jax.Array, kl: jax.Array) -> jax.Array:
+    def _adapt(self, learning_rate: jax.Array, kl: jax.Array, target_kl: jax.Array) -> jax.Array:
         """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""
-        target = self.config.target_kl
-        factor = jnp.where(kl > 2.0 * target, 1 / 1.2, jnp.where(kl < 0.5 * target, 1.2, 1.0))
+        factor = jnp.where(kl > 2.0 * target_kl, 1 / 1.2, jnp.where(kl < 0.5 * target_kl, 1.2, 1.0))
         return jnp.clip(learning_rate * factor, self.config.min_learning_rate, self.config.max_learning_rate)
 
     def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:

@@ -21,9 +21,10 @@ class PPOConfig:
     advantage_clip: float = 4.0  # of normalised advantages
     max_grad_norm: float = 1.0  # global norm
     learning_rate: float = 5e-4  # initial; then adapted per minibatch
-    min_learning_rate: float = 1e-5
+    min_learning_rate: float = 1e-6
     max_learning_rate: float = 2e-3
     target_kl: float = 0.07  # the learning rate is lowered above 2 x this KL and raised below half of it
+    settled_kl: float = 0.1  # share of target_kl that is left at the end of a run
     max_noise: float = 0.3  # standard deviation of actions while episodes fail often
     min_noise: float = 0.08  # and once they hardly fail; log-linear between
     max_noise_failure: float = 0.06  # failures per environment step from which max_noise is used
