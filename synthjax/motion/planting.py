@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csc_array, diags_array, eye_array
+from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
@@ -28,9 +30,10 @@ _CONTACT_SPEED = {"Foot": 0.8, "Hand": 0.5}  # m/s
 # A foot that moves must clear the floor: a policy that follows feet which scrape along it slides, too.
 _CLEARANCE = 0.02  # m
 _CLEAR_SPEED = (0.2, 0.8)  # m/s, no clearance below, all of it above
+_SWING_CUTOFF = 5.0  # Hz, of the path of a foot or hand between two contacts
 _SHORTEST = 0.05  # s, of a contact or of a gap between two
 _REACH = 0.97  # of the straight limb
-_ROUNDS = 3
+_ROUNDS = 4
 _CHANGE_SMOOTHING = 0.025  # s, standard deviation
 _FLAT_TILT = (np.radians(8.0), np.radians(16.0))  # feet below are laid flat, above left as they are
 
@@ -113,7 +116,9 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
             rotation = _flatten(rotation, contact, fps, loop)
             rotations[bone] = rotation
         clearance = _CLEARANCE * _smoothstep(speed, *_CLEAR_SPEED) if bone.endswith("Foot") else 0.0 * speed
-        shift = _shift(point, height, clearance, contact, fps, loop_offset)
+        lower = np.where(lowest[:, toes] < lowest[:, ids[bone]], toes, ids[bone])
+        roll = _rolling(world.xquat[np.arange(len(qpos)), lower], point[:, 2] - height, fps, loop)
+        shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
         if bone.endswith("Hand"):
             # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
             shift[:, 2] = np.maximum(shift[:, 2], 0.0)
@@ -153,15 +158,30 @@ def _flatten(rotation: Rotation, contact: np.ndarray, fps: float, loop: bool) ->
     return Rotation.from_rotvec((amount * tilt / np.maximum(sine, 1e-9))[:, None] * axis) * rotation
 
 
+def _rolling(quaternions: np.ndarray, radius: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+    """Steps (T, 2) in m of a point at height ``radius`` (T,) in a part that rolls without slipping.
+
+    A foot that leaves over its toes turns about their tips: were its ball held still, the tips would slide.
+    Step t leads from frame t - 1 to t.
+    """
+    rotation = _rotation(quaternions)
+    before = _rotation(np.roll(quaternions, 1, axis=0))
+    turn = (rotation * before.inv()).as_rotvec()
+    if not loop:
+        turn[0] = 0.0
+    return np.stack([turn[:, 1] * radius, -turn[:, 0] * radius], axis=-1)
+
+
 def _shift(
     point: np.ndarray,
+    roll: np.ndarray,
     height: np.ndarray,
     clearance: np.ndarray,
     contact: np.ndarray,
     fps: float,
     loop_offset: np.ndarray | None,
 ) -> np.ndarray:
-    """Displacement (T, 3) that holds ``point`` still and its part on the floor during contacts.
+    """Displacement (T, 3) that keeps the part of ``point`` on the floor during contacts, rolling by ``roll``.
 
     Between contacts the displacement passes smoothly from one to the next, and leaves the part's lowest
     point, at ``height`` (T,) before, at least ``clearance`` (T,) above the floor.
@@ -174,9 +194,11 @@ def _shift(
     points = np.concatenate([point + c * offset for c in cycles])
     heights, contacts = np.tile(height, len(cycles)), np.tile(contact, len(cycles))
     clear = np.tile(np.where(contact, 0.0, clearance), len(cycles))
+    rolled = np.cumsum(np.tile(roll, (len(cycles), 1)), axis=0)
     held = np.zeros((len(points), 3))
     for start, stop in intervals(contacts):
-        held[start:stop, :2] = points[start:stop, :2].mean(axis=0) - points[start:stop, :2]
+        slide = points[start:stop, :2] - rolled[start:stop]
+        held[start:stop, :2] = slide.mean(axis=0) - slide
     held[:, 2] = -heights
     times = np.flatnonzero(contacts)
     if len(times) > 1:
@@ -184,9 +206,29 @@ def _shift(
     else:
         shift = np.repeat(held[times], len(points), axis=0)
     shift[:, 2] = np.maximum(shift[:, 2], clear - heights)
+    shift[:, :2] = _eased(points[:, :2] + shift[:, :2], contacts, fps) - points[:, :2]
     shift = gaussian_filter1d(shift, 0.015 * fps, axis=0, mode="nearest")
     middle = frames if loop else 0
     return shift[middle : middle + frames]
+
+
+def _eased(path: np.ndarray, held: np.ndarray, fps: float) -> np.ndarray:
+    """``path`` (T, 2) without jerks between the frames where it is ``held`` (T,): sources splice steps.
+
+    Whittaker's smoother: least squares of the change and of the second differences, cut off at
+    ``_SWING_CUTOFF``.
+    """
+    frames = len(path)
+    second = diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(frames - 2, frames))
+    stiffness = (fps / (2.0 * np.pi * _SWING_CUTOFF)) ** 4
+    system = csc_array(eye_array(frames) + stiffness * second.T @ second)
+    free = ~held
+    if not free.any():
+        return path
+    right = path[free] - system[free][:, held] @ path[held]
+    eased = path.copy()
+    eased[free] = spsolve(system[free][:, free], right).reshape(-1, 2)
+    return eased
 
 
 def _steady(contact: np.ndarray, shortest: int, loop: bool) -> np.ndarray:

@@ -20,6 +20,7 @@ from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.targets import make_targets
 
 _AT_LIMIT = 1e-3  # rad
+_DOWN = 0.005  # m, height below which a part of a foot touches the floor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ClipReport:
     seconds: float
     loop: bool
     key_error_mm: float  # mean distance of key bodies from the scaled source, relative to the hips
-    skate: float  # m/s, mean horizontal speed of the ball of the foot in contact
+    skate: float  # m/s, mean horizontal speed on the floor of the foot's parts that touch it
     penetration_mm: float  # deepest
     float_mm: float  # mean height of the lowest point, flights left out
     seam: float  # m/s, jump of the root's velocity across the loop's seam
@@ -83,14 +84,12 @@ def _key_error(clip: Clip, motion: SkeletonMotion, body: Body) -> float:
 
 
 def _skate(clip: Clip, body: Body) -> float:
-    ids = {name: i for i, name in enumerate(clip.body_names)}
-    speeds = []
-    for side in ("Left", "Right"):
-        foot = ids[body.bones[f"{side}Foot"]]
-        ball = ids[body.bones.get(f"{side}Toes", body.bones[f"{side}Foot"])]
-        contact = clip.contacts[:, foot] | clip.contacts[:, ball]
-        speeds.append(np.linalg.norm(clip.linvel[contact, ball, :2], axis=-1))
-    return float(np.concatenate(speeds).mean()) if any(map(len, speeds)) else 0.0
+    feet = body.body_ids(body.feet)
+    down = lowest_points(body, clip.qpos)[:, feet] < _DOWN
+    lever = clip.xpos[:, feet] * [0.0, 0.0, -1.0]
+    velocity = clip.linvel[:, feet] + np.cross(clip.angvel[:, feet], lever)
+    speed = np.linalg.norm(velocity[..., :2], axis=-1)
+    return float(speed[down].mean()) if down.any() else 0.0
 
 
 def _seam(clip: Clip) -> float:
