@@ -164,6 +164,7 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
         ("--task.drift.widen-above 0.001", "not be below"),
         ("--agent.average-decay 1", "below 1"),
         ("--agent.settled-kl 2", "at most 1"),
+        ("--agent.settle-from 1", "below 1"),
         ("--resume", "start one with 'synthjax train'"),
         ("--resume runs/none", "start one with 'synthjax train'"),
         ("--physics natve", "'native'"),

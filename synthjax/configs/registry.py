@@ -63,7 +63,11 @@ def validate(config: TrainConfig) -> None:
         raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
     if task.drift.widen_above < task.drift.narrow_below:
         raise UserError("--task.drift.widen-above must not be below --task.drift.narrow-below.")
-    shares = {"--agent.average-decay": agent.average_decay, "--task.drift.rate": task.drift.rate}
+    shares = {
+        "--agent.average-decay": agent.average_decay,
+        "--agent.settle-from": agent.settle_from,
+        "--task.drift.rate": task.drift.rate,
+    }
     for option, value in shares.items():
         if not 0.0 <= value < 1.0:
             raise UserError(f"{option} is {value}: give a number from 0 to below 1.")

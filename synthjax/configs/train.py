@@ -44,7 +44,7 @@ class TrainConfig:
     env: Literal["imitation"] = "imitation"  # the task
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
-    steps: int = 2_500_000  # environment steps in all; learning settles towards their end
+    steps: int = 5_000_000  # environment steps in all; learning settles towards their end
     epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
     keep_checkpoints: int = 3  # newest ones that are kept, beside the best

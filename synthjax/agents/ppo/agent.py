@@ -184,12 +184,13 @@ class PPO:
         """The KL that a batch may change the policy by, () after so many ``updates`` ().
 
         A step that follows the KL is as long where the gradient is all noise, and then the policy wanders:
-        over the second half of a run the target shrinks exponentially to ``settled_kl`` of itself.
+        from ``settle_from`` of a run on the target shrinks exponentially to ``settled_kl`` of itself.
         """
         target = jnp.asarray(self.config.target_kl)
         if self.num_updates is None:
             return target
-        settling = jnp.clip(2.0 * updates / self.num_updates - 1.0, 0.0, 1.0)
+        start = self.config.settle_from
+        settling = jnp.clip((updates / self.num_updates - start) / (1.0 - start), 0.0, 1.0)
         return target * self.config.settled_kl**settling
 
     def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:

@@ -24,6 +24,7 @@ class PPOConfig:
     min_learning_rate: float = 1e-6
     max_learning_rate: float = 2e-3
     target_kl: float = 0.07  # the learning rate is lowered above 2 x this KL and raised below half of it
+    settle_from: float = 0.25  # share of a run after which target_kl begins to fall
     settled_kl: float = 0.1  # share of target_kl that is left at the end of a run
     max_noise: float = 0.3  # standard deviation of actions while episodes fail often
     min_noise: float = 0.08  # and once they hardly fail; log-linear between
