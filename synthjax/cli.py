@@ -156,6 +156,10 @@ def train(args: list[str]) -> None:
         base = run_folder.load_config(resumed)
 
     options = _parse("train", TrainOptions[configs.TrainConfig], args, TrainOptions(base))
+    if resumed is not None and (options.preset is not None or options.run_dir is not None):
+        raise UserError(
+            "--resume goes on in its own folder with its own settings: leave out --preset and --run-dir."
+        )
     configs.validate(options.config)
     folder = resumed or run_folder.new_run_folder(options.config, options.run_dir)
 
@@ -188,14 +192,14 @@ class EvalOptions(PolicyOptions):
     """How much is evaluated, and where the figures go."""
 
     episodes: int = 256  # episodes each with exact and with noisy starts
-    out: Path | None = None  # JSON file; evaluation.json in the run's folder if not given
+    out: Path | None = None  # JSON file; evaluation.json, or a name with the options, if not given
 
 
 @dataclasses.dataclass(frozen=True)
 class PlayOptions(PolicyOptions):
     """Where the video goes."""
 
-    video: Path | None = None  # MP4 file; video.mp4 in the run's folder if not given
+    video: Path | None = None  # MP4 file; video.mp4, or a name with the options, if not given
 
 
 def evaluate(args: list[str]) -> None:
@@ -203,12 +207,12 @@ def evaluate(args: list[str]) -> None:
     options = _parse("eval", EvalOptions, args)
     _check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import REPORT_FILE, evaluate_run, report_table
+    from synthjax.training.reporting import evaluate_run, report_table
 
-    path = options.out or folder / REPORT_FILE
+    path = options.out or folder / f"evaluation{_variant(options)}.json"
     report = evaluate_run(evaluator, agent_state, path, episodes=options.episodes)
     Console().print(report_table(report))
-    Console().print(f"Figures: {path}", soft_wrap=True)
+    Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
 
 
 def play(args: list[str]) -> None:
@@ -218,8 +222,18 @@ def play(args: list[str]) -> None:
     evaluator, agent_state, folder = _load(options)
     from synthjax.training.reporting import render_run
 
-    video = render_run(evaluator, agent_state, options.video or folder / "video.mp4")
-    Console().print(video, soft_wrap=True)
+    video = render_run(evaluator, agent_state, options.video or folder / f"video{_variant(options)}.mp4")
+    Console(markup=False).print(video, soft_wrap=True)
+
+
+def _variant(options: PolicyOptions) -> str:
+    """A part of file names, so that the run's own report and video stay what they are."""
+    words = (
+        ["best"] * options.best + ["stochastic"] * (options.mode == "stochastic") + ["fine"] * options.fine
+    )
+    words += [] if options.motion is None else [Path(options.motion).stem.replace(",", "-")]
+    words += [] if options.seconds is None else [f"{options.seconds:g}s"]
+    return "".join(f"-{word}" for word in words)
 
 
 def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:

@@ -151,6 +151,22 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
     assert trained == [(dataclasses.replace(before, steps=9_000_000), run_folder.RUNS / "old", True)]
 
 
+@pytest.mark.parametrize("option", ["--preset cpu", "--run-dir elsewhere"])
+def test_resume_refuses_options_of_a_new_run(
+    option: str, trained: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder.save_config(run_folder.RUNS / "old", configs.get("imitation"))
+    assert cli.main(["train", "--resume", "runs/old", *option.split()]) == 2
+    assert "leave out --preset and --run-dir" in capsys.readouterr().err
+    assert not trained
+
+
+def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
+    assert cli._variant(cli.EvalOptions()) == ""
+    options = cli.EvalOptions(best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5)
+    assert cli._variant(options) == "-best-stochastic-fine-run-2.5s"
+
+
 @pytest.mark.parametrize(
     ("args", "advice"),
     [
@@ -165,6 +181,9 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
         ("--agent.average-decay 1", "below 1"),
         ("--agent.settled-kl 2", "at most 1"),
         ("--agent.settle-from 1", "below 1"),
+        ("--agent.min-noise-failure 0", "above zero"),
+        ("--agent.activation gelu", "'relu'"),
+        ("--evaluation.seconds 0.01", "at least one control step"),
         ("--resume", "start one with 'synthjax train'"),
         ("--resume runs/none", "start one with 'synthjax train'"),
         ("--physics natve", "'native'"),

@@ -77,6 +77,11 @@ def test_a_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
         from_json(Outer, values)
 
 
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    write_json(tmp_path / "new" / "figures.json", {"score": 1})
+    assert json.loads((tmp_path / "new" / "figures.json").read_text()) == {"score": 1}
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.json"
     write_json(path, {"a": 1})

@@ -204,6 +204,8 @@ def test_errors_are_against_the_reference_of_the_same_time():
             trace.clip_time[:, world], times[world] + np.arange(1, STEPS + 1) / 20, atol=1e-5
         )
     np.testing.assert_allclose(trace.qpos, np.broadcast_to(trace.qpos[0], trace.qpos.shape))
+    np.testing.assert_array_equal(trace.steps_left[:2, 2], [1, 0])
+    assert np.isinf(trace.steps_left[:, :2]).all()
     # A clip without loop stays at its end, and is not counted at its beginning.
     assert trace.clip_time[-1, 2] == pytest.approx(clips()[ONCE].duration)
 
@@ -235,6 +237,7 @@ def _trace() -> EpisodeTrace:
         over=np.array([[no, no, no], [no, no, no], [no, no, yes], [no, no, no]]),
         clip=np.array([[0, 0, 1]] * 4),
         clip_time=np.array([[0.10, 0.40, 0.0], [0.20, 0.45, 0.1], [0.30, 9.0, 0.2], [0.55, 9.0, 9.0]]),
+        steps_left=np.full((4, 3), np.inf),
         body_error=np.array([[0.1, 0.5, 0.2], [0.2, 0.7, 0.2], [0.3, 99, 0.2], [0.4, 99, 99]]),
         relative_error=np.array([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 99, 0.1], [0.1, 99, 99]]),
         joint_error=np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0.2, 99, 0.2], [0.2, 99, 99]]),
@@ -262,6 +265,13 @@ def test_figures_by_hand():
     # Episode 0: 3 m of 4.5 m; episode 1: its reference moves 0.4 m, too little; episode 2: 2 m along
     # the reference's 4 m, and 2 m to the side that do not count
     assert scores.distance_ratio == pytest.approx((3 / 4.5 + 2 / 4) / 2)
+
+
+def test_a_clip_without_loop_is_measured_to_its_end():
+    """The failed episode would have had one more step, not two: it lasted two thirds."""
+    trace = _trace()
+    trace = trace.replace(steps_left=np.where(np.arange(4)[:, None] == 1, 1.0, trace.steps_left))
+    assert score(trace, np.array([False, True, False])).episode_fraction == pytest.approx(2 / 3)
 
 
 def test_figures_of_chosen_episodes():

@@ -82,6 +82,38 @@ def test_unusable_files_are_refused_with_the_reason(body: Body, tmp_path: Path) 
         load_clip(path, body)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("fps", 0.0, "0.0 frames a second"),
+        ("fps", -30.0, "-30.0 frames a second"),
+        ("fps", np.nan, "nan frames a second"),
+        ("qpos", "text", "no numbers in qpos"),
+        ("loop_offset", np.zeros(2), r"loop_offset of shape \(2,\)"),
+        ("loop_offset", np.full(3, np.nan), "not finite"),
+        ("first_xpos", np.zeros((2, 3)), "first_xpos of shape"),
+        ("quaternions", 0.0, "orientations of no length"),
+        ("frames", 1, "fewer than two frames"),
+    ],
+)
+def test_numbers_that_make_no_motion_are_refused(
+    body: Body, tmp_path: Path, field: str, value: object, reason: str
+) -> None:
+    path = tmp_path / "clip.npz"
+    save_clip(make(body), path)
+    with np.load(path) as archive:
+        content = {key: archive[key] for key in archive.files}
+    if field == "quaternions":
+        content["qpos"][1, 3:7] = value
+    elif field == "frames":
+        content |= {key: content[key][:value] for key in ("qpos", "contacts")}
+    else:
+        content[field] = np.array(value)
+    np.savez(path, **content)
+    with pytest.raises(UserError, match=reason):
+        load_clip(path, body)
+
+
 def test_clips_of_other_bodies_are_refused_naming_both_sides(body: Body, tmp_path: Path) -> None:
     clip, path = make(body), tmp_path / "clip.npz"
     save_clip(dataclasses.replace(clip, joint_names=("tail", *clip.joint_names[1:])), path)
@@ -102,6 +134,8 @@ def test_motions_go_by_name_list_file_and_folder(body: Body, tmp_path: Path) -> 
     save_clip(make(body, "a"), tmp_path / "a.npz")
     assert [clip.name for clip in resolve_motions(str(tmp_path), body)] == ["a", "b"]
     assert [clip.name for clip in resolve_motions(f"walk,{tmp_path / 'b.npz'}", body)] == ["walk", "b"]
+    with pytest.raises(UserError, match="Two clips are called 'b'"):
+        resolve_motions(f"{tmp_path},{tmp_path / 'b.npz'}", body)
     with pytest.raises(UserError, match="did you mean walk"):
         resolve_motions("wlak", body)
     with pytest.raises(UserError, match="choose one of"):

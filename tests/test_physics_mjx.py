@@ -17,6 +17,7 @@ import pytest
 from physics_bodies import box
 from physics_engines import NUM_WORLDS, engine, nominal, start
 
+from synthjax.bodies import make_body
 from synthjax.physics import make_physics, make_variants
 from synthjax.physics.contacts import GroundContacts
 from synthjax.physics.mjx_model import mjx_model
@@ -65,6 +66,13 @@ def test_mjx_model_moves_and_feels_like_the_body():
 
 
 @pytest.mark.slow
+def test_mjx_model_takes_the_options_of_the_run():
+    body = make_body("synth")
+    body.model.opt.iterations, body.model.opt.tolerance = 50, 1e-9
+    model, _ = mjx_model(body)
+    assert (model.opt.iterations, model.opt.tolerance) == (50, 1e-9)
+
+
 def test_mjx_agrees_with_native_on_tilted_boxes():
     qpos = jnp.asarray(_tilted_boxes(), jnp.float32)
     variant = make_variants(box(), {"friction": np.linspace(0.3, 1.5, len(qpos))})

@@ -19,10 +19,12 @@ from rich.console import Console
 from synthjax import configs
 from synthjax.agents.ppo import PPOConfig
 from synthjax.configs import TrainConfig
-from synthjax.training import run_folder
+from synthjax.errors import UserError
+from synthjax.training import run, run_folder
 from synthjax.training.build import Run, build
+from synthjax.training.checkpoint import CheckpointManager
 from synthjax.training.display import TrainingDisplay
-from synthjax.training.loop import Trainer
+from synthjax.training.loop import Trainer, rank
 from synthjax.training.metrics import MetricsWriter, read_metrics
 from synthjax.training.program import TrainState
 
@@ -139,3 +141,40 @@ def test_run_killed_twenty_times_equals_an_uninterrupted_one(tiny_run: Run, tmp_
     expected, _ = train(run, whole, resume=False)
     actual = Trainer(run, folder, StopAfter(10**9)).prepare(resume=True)
     assert_same(expected, actual)
+
+
+def test_the_best_checkpoint_of_a_run_may_be_its_last(tiny_run: Run, tmp_path: Path, monkeypatch) -> None:
+    """Every evaluation finds the policy better than the one before."""
+    figures = iter({"completion": 0.1 * n, "body_error_mm": 50.0} for n in range(10))
+    monkeypatch.setattr(Trainer, "evaluate", lambda self, state: next(figures))
+    train(tiny_run, tmp_path, resume=False)
+    rows = [row for row in read_metrics(tmp_path) if row["kind"] == "eval"]
+    assert [row["env_steps"] for row in rows] == [4 * EPOCH, 8 * EPOCH, 10 * EPOCH]
+    assert CheckpointManager(tmp_path, read_only=True).best_step() == 10 * EPOCH
+    train(tiny_run, tmp_path, resume=True)  # a finished run is not evaluated again
+    assert len([row for row in read_metrics(tmp_path) if row["kind"] == "eval"]) == 3
+
+
+def test_completion_comes_before_body_error() -> None:
+    whole = rank({"completion": 1.0, "body_error_mm": 900.0})
+    assert whole > rank({"completion": 127 / 128, "body_error_mm": 1.0})
+    assert whole < rank({"completion": 1.0, "body_error_mm": 899.0})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"motion": "spinkick"}, "clips 'walk:"), ({"unroll_length": 8}, "unroll_length '4'")],
+)
+def test_a_refused_resumption_leaves_the_configuration(
+    tiny_run: Run, tmp_path: Path, change: dict, reason: str
+) -> None:
+    config = tiny_config()
+    run_folder.save_config(tmp_path, config)
+    train(tiny_run, tmp_path, resume=False, stop_at=2 * EPOCH)
+    if "unroll_length" in change:
+        other = dataclasses.replace(config, agent=dataclasses.replace(config.agent, **change))
+    else:
+        other = dataclasses.replace(config, **change)
+    with pytest.raises(UserError, match=reason):
+        run.train(other, tmp_path, resume=True)
+    assert run_folder.load_config(tmp_path) == config

@@ -42,6 +42,7 @@ def validate(config: TrainConfig) -> None:
         "--agent.target-kl": agent.target_kl,
         "--agent.settled-kl": agent.settled_kl,
         "--agent.min-noise": agent.min_noise,
+        "--agent.min-noise-failure": agent.min_noise_failure,
         "--physics.sim-dt": physics.sim_dt,
         "--physics.n-substeps": physics.n_substeps,
         "--physics.solver-iterations": physics.solver_iterations or 1,
@@ -57,6 +58,10 @@ def validate(config: TrainConfig) -> None:
     for option, value in positive.items():
         if value <= 0:
             raise UserError(f"{option} is {value}: give a number above zero.")
+    if config.evaluation.seconds < physics.sim_dt * physics.n_substeps:
+        raise UserError(
+            f"--evaluation.seconds is {config.evaluation.seconds}: give at least one control step."
+        )
     if agent.min_noise_failure >= agent.max_noise_failure:
         raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
     if task.drift.narrowest > task.drift.widest:

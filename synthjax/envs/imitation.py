@@ -34,7 +34,6 @@ class ImitationConfig:
     """The task, apart from the body, the motions and the physics."""
 
     reward: str = "precise"  # name in synthjax.rewards
-    reward_scale: float = 1.0  # multiplies the reward
     action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means (pd bodies)
     steered: Literal["main", "all"] = "main"  # hinges that the policy moves; others hold the reference
     action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
@@ -149,7 +148,7 @@ class ImitationEnv:
         if self.config.terminate_on_fall:
             terminated |= undesired > 0
         out_of_time = (new_task.age >= self.max_steps) | self._clip_is_over(task.clip, time)
-        reward = jnp.where(terminated, 0.0, self.config.reward_scale * total(terms))
+        reward = jnp.where(terminated, 0.0, total(terms))
         metrics = {
             "body_error_mm": 1000.0 * jnp.mean(world_distances(physics.kinematics, reference)),
             "reward": reward,

@@ -29,10 +29,6 @@ class StartNoise:
     joint_rate: float = 0.5  # rad/s
     root_velocity: float = 0.15  # m/s
 
-    def scaled(self, factor: float) -> StartNoise:
-        """The same noise, ``factor`` times as wide."""
-        return StartNoise(self.joint_angle * factor, self.joint_rate * factor, self.root_velocity * factor)
-
 
 @struct.dataclass
 class ResetTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -37,6 +38,14 @@ class Clip:
     @property
     def num_frames(self) -> int:
         return len(self.qpos)
+
+    @property
+    def hash(self) -> str:
+        """Eight hexadecimal digits that change with the trajectory, its speed and its loop."""
+        parts = (self.qpos, np.array([self.fps, self.loop]), self.loop_offset, self.contacts)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()[
+            :8
+        ]
 
     @property
     def duration(self) -> float:

@@ -24,6 +24,7 @@ _FIELDS = (
     "version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset",
     "source", "licence", "first_xpos",
 )  # fmt: skip
+_LEAST_QUATERNION = 1e-3  # length below which an orientation says nothing
 _SAME_BODY = 1e-3  # m, largest difference of body positions on the clip's own body
 
 
@@ -65,14 +66,10 @@ def load_clip(path: Path, body: Body) -> Clip:
     joint_names = tuple(content["joint_names"].tolist())
     if joint_names != body.joints:
         raise UserError(_other_joints(path, joint_names, body))
-    qpos = content["qpos"].astype(np.float64)
-    contacts = content["contacts"]
-    if qpos.ndim != 2 or qpos.shape[1] != body.model.nq or contacts.shape != (len(qpos), body.model.nbody):
-        raise UserError(f"Clip '{path}' does not fit its own names: make it again with 'synthjax motion'.")
-    if len(qpos) < 2 or not np.isfinite(qpos).all():
-        raise UserError(f"Clip '{path}' holds no usable frames: make it again with 'synthjax motion'.")
+    if reason := _unusable(content, body):
+        raise UserError(f"Clip '{path}' {reason}: retarget its source again.")
+    qpos, contacts = content["qpos"].astype(np.float64), content["contacts"]
     qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=-1, keepdims=True)
-
     loop, fps, loop_offset = bool(content["loop"]), float(content["fps"]), content["loop_offset"]
     qvel = finite_velocities(body.model, qpos, fps, loop_offset if loop else None)
     trajectory = forward_kinematics(body.model, qpos, qvel)
@@ -111,7 +108,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"There is no clip '{path}': check the path.") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, TypeError):
-        raise UserError(f"'{path}' is damaged or not a clip: make it again with 'synthjax motion'.") from None
+        raise UserError(f"'{path}' is damaged or not a clip: retarget its source again.") from None
     missing = [key for key in _FIELDS if key not in content]
     if missing:
         raise UserError(f"'{path}' is not a synthjax clip: it lacks {', '.join(missing)}.")
@@ -121,6 +118,31 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             "upgrade synthjax."
         )
     return content
+
+
+def _unusable(content: dict[str, np.ndarray], body: Body) -> str | None:
+    """What is wrong with the numbers of a clip for the joints of ``body``, or None."""
+    model = body.model
+    for name in ("qpos", "fps", "loop_offset", "first_xpos"):
+        if content[name].dtype.kind not in "fiu":
+            return f"holds no numbers in {name}"
+    qpos, frames = content["qpos"], len(np.atleast_1d(content["qpos"]))
+    shapes = {
+        "qpos": (frames, model.nq), "contacts": (frames, model.nbody), "first_xpos": (model.nbody, 3),
+        "loop_offset": (3,), "fps": (), "loop": (),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if content[name].shape != shape:
+            return f"has {name} of shape {content[name].shape} where its names ask for {shape}"
+    if frames < 2:
+        return "has fewer than two frames"
+    if not (np.isfinite(content["fps"]) and content["fps"] > 0):
+        return f"has {float(content['fps'])} frames a second"
+    if not (np.isfinite(qpos).all() and np.isfinite(content["loop_offset"]).all()):
+        return "holds numbers that are not finite"
+    if np.linalg.norm(qpos[:, 3:7], axis=-1).min() < _LEAST_QUATERNION:
+        return "holds orientations of no length"
+    return None
 
 
 def _other_joints(path: Path, joint_names: tuple[str, ...], body: Body) -> str:

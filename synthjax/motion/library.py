@@ -33,7 +33,8 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
     """The clips that ``spec`` names: ``walk``, ``walk,run``, ``all``, a clip file or a folder of clips.
 
     Raises:
-      UserError: an unknown name, an empty folder, or a clip that is unusable or for another body.
+      UserError: an unknown name, an empty folder, two clips of one name, or a clip that is unusable or
+        for another body.
     """
     paths: list[Path] = []
     for entry in filter(None, (part.strip() for part in spec.split(","))):
@@ -52,7 +53,13 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
             raise unknown("motion", entry, (*shipped_names(), "all"))
     if not paths:
         raise UserError(f"No motion given: choose one of {', '.join(shipped_names())} or 'all'.")
-    return [load_clip(path, body) for path in paths]
+    clips = [load_clip(path, body) for path in paths]
+    names = [clip.name for clip in clips]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(
+            f"Two clips are called '{twice}', so their figures could not be told apart: name one."
+        )
+    return clips
 
 
 @struct.dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import jax
 
 from synthjax.bodies.spec import Body
@@ -18,7 +20,7 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
     ``auto`` takes native MuJoCo on a CPU, MJX-Warp on an NVIDIA GPU and MJX-JAX on any other device.
 
     Raises:
-      UserError: unknown engine, or a body with actuators that have a state of their own.
+      UserError: unknown or missing engine, or a body with actuators that have a state of their own.
     """
     if engine == "auto":
         engine = auto_engine()
@@ -38,6 +40,8 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
         from synthjax.physics.mjx_jax import MjxPhysics
 
         return MjxPhysics(body, sim_dt, n_substeps)
+    if importlib.util.find_spec("warp") is None:
+        raise UserError("The warp engine is not installed: pip install 'synthjax[warp]', or choose another.")
     from synthjax.physics.mjx_warp import WarpPhysics
 
     return WarpPhysics(body, sim_dt, n_substeps)
@@ -49,4 +53,5 @@ def auto_engine() -> str:
     device = jax.devices()[0]
     if device.platform == "cpu":
         return "native"
-    return "warp" if device.platform == "gpu" and "NVIDIA" in device.device_kind.upper() else "mjx"
+    # By JAX's own word for the platform: not every NVIDIA card has the maker's name in its own.
+    return "warp" if "cuda" in device.client.platform_version.lower() else "mjx"

@@ -16,6 +16,7 @@ _POINT = 1e-14  # m, radius of a sphere that stands for a corner
 _PLANE, _BOX = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)
 _PAIR_FIELDS = ("friction", "solref", "solreffriction", "solimp", "margin", "gap")
 _GEOM_FIELDS = ("pos", "quat", "size")
+_OPTIONS = ("solver", "iterations", "ls_iterations", "tolerance", "integrator", "cone")
 
 
 def mjx_model(body: Body) -> tuple[mujoco.MjModel, np.ndarray]:
@@ -81,7 +82,9 @@ def _with_corners(body: Body, boxes: dict[int, tuple[int, int]]) -> tuple[mujoco
 
 
 def _copy_exactly(nominal: mujoco.MjModel, model: mujoco.MjModel, source: np.ndarray) -> None:
-    """Undoes the rounding of numbers that went through the text of an MJCF."""
+    """Undoes the rounding of numbers that went through the text of an MJCF, and takes the run's options."""
+    for name in _OPTIONS:
+        setattr(model.opt, name, getattr(nominal.opt, name))
     for name in dir(nominal):
         value = getattr(nominal, name)
         if isinstance(value, np.ndarray) and value.dtype == float:

@@ -35,12 +35,21 @@ class Run:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What a checkpoint must share with the run that restores it."""
+        """What a checkpoint must share with the run that takes its policy."""
         return {
             "body": self.body.hash,
             "observation": self.env.layout.hash,
             "control_dt": f"{self.env.control_dt:.6f}",
         }
+
+    @property
+    def training_identity(self) -> dict[str, str]:
+        """What a checkpoint must share with the run that goes on from it.
+
+        Worlds, sampler and drift limit are of its clips, and its steps are counted in batches.
+        """
+        clips = " ".join(f"{clip.name}:{clip.hash}" for clip in self.clips)
+        return self.identity | {"clips": clips, "unroll_length": str(self.config.agent.unroll_length)}
 
 
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}

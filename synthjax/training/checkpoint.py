@@ -180,10 +180,8 @@ class CheckpointManager:
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),
             partial_restore=partial,
         )
-        try:
-            stored = self._orbax.restore(step, args=ocp.args.Composite(state=arguments))["state"]
-        except Exception as error:
-            raise DamagedCheckpoint(f"Checkpoint {folder} is damaged ({type(error).__name__}).") from error
+        # Its files are what was written, so an error in here (no memory left) is not the checkpoint's.
+        stored = self._orbax.restore(step, args=ocp.args.Composite(state=arguments))["state"]
         restored = [as_template(stored.get(name), leaf) for name, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(template), restored), record["metadata"]
 
@@ -211,7 +209,10 @@ class CheckpointManager:
         if not self._read_only:
             if jax.process_index() == 0:
                 folder = self._folder / str(step)
-                folder.rename(folder.with_name(folder.name + DAMAGED))
+                aside = folder.with_name(folder.name + DAMAGED)
+                if aside.exists():
+                    shutil.rmtree(aside)
+                folder.rename(aside)
             self._orbax.reload()
 
 

@@ -39,8 +39,8 @@ def damage_of(folder: Path) -> str | None:
         return None
     try:
         written = json.loads((folder / CHECKSUMS).read_text())
-        found = _checksums(folder)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         return f"{CHECKSUMS}: {error}"
+    found = _checksums(folder)
     wrong = [name for name in written if found.get(name) != written[name]]
     return f"{wrong[0]} has changed since it was written" if wrong else None

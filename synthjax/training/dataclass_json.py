@@ -19,11 +19,14 @@ T = TypeVar("T")
 def write_json(path: Path, content: Any) -> None:
     """Writes ``content`` so that a kill or a full disk leaves either the old file or the new one.
 
+    Its folder is made if missing.
+
     A dataclass is written as its fields.
     """
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         content = dataclasses.asdict(content)
     partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, path)

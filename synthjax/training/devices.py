@@ -109,17 +109,16 @@ def tree_bytes(tree: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def check_memory(bytes_needed: int, lower: str = "--num-envs") -> None:
+def check_memory(bytes_needed: int) -> None:
     """Raises UserError if the default device has less than ``bytes_needed`` left.
 
     Args:
         bytes_needed: estimate made before anything is allocated.
-        lower: the option that makes the program smaller, for the message.
     """
     device = jax.devices()[0]
     free = available_memory(device)
     if free is not None and bytes_needed > free:
         raise UserError(
             f"This run needs about {bytes_needed / _GIB:.1f} GiB of memory but the {device.platform} has "
-            f"{free / _GIB:.1f} GiB left: lower {lower}."
+            f"{free / _GIB:.1f} GiB left: lower --num-envs."
         )

@@ -36,6 +36,7 @@ class EpisodeTrace:
     over: jax.Array  # bool, a clip without loop ended here
     clip: jax.Array  # int32
     clip_time: jax.Array  # s within the clip's cycle
+    steps_left: jax.Array  # control steps from here to the clip's end; without end for loops
     body_error: jax.Array  # m, mean over bodies, world frame
     relative_error: jax.Array  # m, mean over bodies, after aligning root position and yaw
     joint_error: jax.Array  # rad, mean absolute over hinges
@@ -99,12 +100,14 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
     duration = env.library.duration[task.clip]
     skate, down = foot_skate(env.feet, physics)
     over = ~env.library.loop[task.clip] & (task.time >= duration)
+    left = jnp.ceil((duration - task.time) / env.control_dt - 1e-3)
     return EpisodeTrace(
         alive=jnp.ones((), bool),
         failed=fails(env, physics, reference, undesired),
         over=over,
         clip=task.clip,
         clip_time=env.library.time_in_clip(task.clip, task.time),
+        steps_left=jnp.where(env.library.loop[task.clip], jnp.inf, jnp.maximum(left, 0.0)),
         body_error=jnp.mean(world_distances(body, reference)),
         relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),

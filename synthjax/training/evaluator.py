@@ -34,9 +34,18 @@ class Evaluator:
         self._tables: dict[StartNoise, ResetTable] = {}
 
     def spread(self, agent_state: PyTree, noise: StartNoise, episodes: int) -> EpisodeTrace:
-        """``episodes`` from starts spread evenly over the clips; arrays on the host."""
-        starts = np.linspace(0, self._table(noise).clip.shape[0] - 1, episodes).round().astype(np.int32)
-        return self.episodes(agent_state, noise, starts)
+        """``episodes`` in equal shares for the clips; arrays on the host.
+
+        Starts are spread over the whole cycle of a loop, and over the first bin of any other clip: from its
+        middle on there would be less to fail in.
+        """
+        table, clips = self._table(noise), self.run.clips
+        starts = []
+        for clip, share in enumerate(np.array_split(np.arange(episodes), len(clips))):
+            bins = int(table.bins_in_clip[clip]) if clips[clip].loop else 1
+            first = int(table.bin_start[clip]) * table.per_bin
+            starts.append(np.linspace(first, first + bins * table.per_bin - 1, len(share)).round())
+        return self.episodes(agent_state, noise, np.concatenate(starts).astype(np.int32))
 
     def firsts(self, agent_state: PyTree) -> EpisodeTrace:
         """One episode of each clip from its beginning, without noise."""

@@ -39,7 +39,7 @@ class Trainer:
         fresh = self.run.program.start(self.run.config.seed)
         if not resume:
             return fresh
-        restored = self.checkpoints.restore_latest(fresh, expected=self.run.identity)
+        restored = self.checkpoints.restore_latest(fresh, expected=self.run.training_identity)
         return fresh if restored is None else restored[0]
 
     def train(self, state: TrainState, writer: MetricsWriter) -> tuple[TrainState, bool]:
@@ -52,18 +52,19 @@ class Trainer:
         last_save = time.monotonic()
         pending: tuple[int, Mapping[str, jax.Array]] | None = None
         # Counted on the host: reading the state's counter would wait for the device in every epoch.
-        steps = self.env_steps(state)
+        first = steps = self.env_steps(state)
         with _stop_on_signals(self):
             while not self._stop and steps < config.steps:
+                if steps > first:  # the first epoch is compiled
+                    display.phase(Phase.TRAINING)
                 before, steps = steps, steps + self._epoch_steps
                 state, metrics = self.run.program.epoch(state, config.epoch_iterations)
                 # Metrics are read one epoch late: the device computes the next one meanwhile.
                 if pending is not None:
                     self._log(pending, writer)
                 pending = (steps, metrics)
-                display.phase(Phase.TRAINING)
                 due = steps // config.evaluation.every > before // config.evaluation.every
-                if due and steps < config.steps:
+                if due or steps >= config.steps:
                     self._log(pending, writer)
                     pending = None
                     figures = self.evaluate(state)
@@ -75,16 +76,10 @@ class Trainer:
                     pending = None
                     self.save(state)
                     last_save = time.monotonic()
-        if pending is not None:
-            self._log(pending, writer)
-        finished = steps >= config.steps
-        if finished:
-            figures = self.evaluate(state)
-            writer.write(steps, figures, kind="eval")
-            self.save(state, figures)
-        else:
-            self.save(state)
-        return state, finished
+            if pending is not None:
+                self._log(pending, writer)
+                self.save(state)
+        return state, steps >= config.steps
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Deterministic episodes by the fixed rule; the figures that are logged and compared."""
@@ -99,7 +94,7 @@ class Trainer:
     def save(self, state: TrainState, figures: Mapping[str, float] | None = None) -> None:
         """Writes a checkpoint; with evaluation ``figures`` it competes for the best."""
         self.display.phase(Phase.SAVING)
-        metadata = {**self.run.identity, "env_steps": self.env_steps(state)}
+        metadata = {**self.run.training_identity, "env_steps": self.env_steps(state)}
         self.checkpoints.save(
             self.env_steps(state), state, metadata, None if figures is None else rank(figures)
         )
@@ -128,7 +123,7 @@ class Trainer:
 
 def rank(figures: Mapping[str, float]) -> float:
     """One number to compare checkpoints by: completion first, then body error."""
-    return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e4
+    return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e7
 
 
 @contextmanager

@@ -99,5 +99,5 @@ def render_run(evaluator: Evaluator, agent_state: PyTree, path: Path) -> str:
             ghost_offset=GHOST_OFFSET,
         )  # fmt: skip
     except RendererUnavailable as unavailable:
-        return f"No video: {unavailable}"
+        return str(unavailable)
     return f"Video: {path}"

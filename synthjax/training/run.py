@@ -21,13 +21,12 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     Raises:
       UserError: something in the configuration does not exist, fit or match the folder's checkpoint.
     """
-    console = Console()
+    console = Console(markup=False)  # "[cuda]" and folder names are text
     devices.enable_compilation_cache()
     if hint := devices.unused_gpu_hint():
         console.print(hint, soft_wrap=True)
     run = build(config)
     check_run_fits(run)
-    run_folder.save_config(folder, config)
     console.print(
         f"{folder}: {config.motion} on {run.body.name}/{run.body.actuation}, {run.physics.name} physics, "
         f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step",
@@ -36,6 +35,8 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     with TrainingDisplay(str(folder), config.steps, console=console) as display:
         trainer = Trainer(run, folder, display)
         state = trainer.prepare(resume)
+        # Not before: a resumption that is refused leaves the run its own configuration.
+        run_folder.save_config(folder, config)
         display.resume_at(trainer.env_steps(state))
         resumed_at = trainer.env_steps(state) if resume else None
         with MetricsWriter(folder, resumed_at) as writer:

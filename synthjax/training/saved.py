@@ -51,9 +51,7 @@ def load_policy(
         )
     template = jax.eval_shape(run.program.init, jax.random.key(0))
     template = dataclasses.replace(template, env=None, ctx=None, key=None, iteration=None)
-    # The finer model has the same bodies but another hash; its observation is what must fit.
-    expected = {"observation": run.env.layout.hash} if fine else run.identity
-    state, _ = checkpoints.restore(step, template, expected=expected, partial=True)
+    state, _ = checkpoints.restore(step, template, expected=run.identity, partial=True)
     return SavedPolicy(run, state.agent, step)
 
 

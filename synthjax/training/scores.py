@@ -49,9 +49,10 @@ def score(trace: EpisodeTrace, mask: np.ndarray | None = None) -> Scores:
 
     down = np.asarray(trace.feet_down)[:, chosen][alive].sum()
     skate = np.asarray(trace.skate_speed)[:, chosen][alive].sum()
-    # An episode that fails has lasted a share of what it would have; one that ends with its clip is whole.
+    # An episode that fails has lasted a share of what it would have: to its clip's end, or to the last step.
     length = alive.sum(axis=0)
-    fraction = np.where(failed.any(axis=0), length / len(alive), 1.0)
+    left = np.asarray(trace.steps_left)[:, chosen][np.maximum(length - 1, 0), np.arange(len(length))]
+    fraction = np.where(failed.any(axis=0), length / np.minimum(length + left, len(alive)), 1.0)
     return Scores(
         episodes=int(chosen.sum()),
         completion=float(1.0 - failed.any(axis=0).mean()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PPOConfig:
     failure_decay: float = 0.95  # of the moving average of failures, per batch
     average_decay: float = 0.96  # of the moving average of the policy's parameters, per batch
     hidden: tuple[int, ...] = (256, 128)  # widths of both networks
-    activation: str = "relu"
+    activation: Literal["elu", "relu", "swish", "tanh"] = "relu"  # of the hidden layers
     observation_clip: float = 5.0  # of normalised observations
 
     @property
