@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import inspect
 import json
+import os
 import shlex
 import sys
 import traceback
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         return 130
-    except (UserError, OSError) as error:
+    except (UserError, OSError, RuntimeError) as error:
         sentence = str(error) if isinstance(error, UserError) else _explain(error)
         if sentence is None:
             raise
@@ -79,8 +80,16 @@ def _summary(command: Callable[[list[str]], None]) -> str:
     return (command.__doc__ or "").splitlines()[0]
 
 
-def _explain(error: OSError) -> str | None:
-    """The sentence for a failed write that the user can put right; None for any other error."""
+def _explain(error: OSError | RuntimeError) -> str | None:
+    """The sentence for a failed write, or a device, that the user can put right; None for any other error."""
+    if isinstance(error, RuntimeError):
+        known = str(error).startswith("Unable to initialize backend")
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        return (
+            f"JAX has no device for JAX_PLATFORMS={wanted}: unset it or install its support."
+            if known
+            else None
+        )
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full{place}: make room, then go on with 'synthjax train --resume'."

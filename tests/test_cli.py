@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import subprocess
 import sys
 import types
@@ -94,6 +95,19 @@ def test_failed_write_is_one_sentence(
     assert advice in shown
     assert "runs/walk/metrics.jsonl" in shown
     assert "Traceback" not in shown
+
+
+def test_a_platform_that_jax_lacks_is_one_sentence() -> None:
+    code = "import sys; from synthjax.cli import main; sys.exit(main(['doctor']))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"JAX_PLATFORMS": "tpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "JAX has no device for JAX_PLATFORMS=tpu: unset it" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_fault_of_the_program_is_not_hidden(failing: Raiser) -> None:

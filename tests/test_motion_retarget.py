@@ -1,20 +1,20 @@
-"""Retargeting: a figure of other proportions onto the Synth, and what the shipped clips must satisfy."""
+"""Retargeting: a figure of other proportions onto the Synth, and stances that roll."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
 
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
-from synthjax.motion import planting
-from synthjax.motion.ground import flights, lowest_points
-from synthjax.motion.library import resolve_motions, shipped_names
+from synthjax.motion.ground import lowest_points
 from synthjax.motion.skeleton import SkeletonMotion
 
 pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
+planting = importlib.import_module("synthjax.motion.planting")  # which needs it at import
 
 _REST = {
     "Hips": (0, 0, 0), "Chest": (0, 0, 0.2), "Neck": (0, 0, 0.5), "Head": (0, 0, 0.6),
@@ -78,39 +78,6 @@ def test_a_source_without_a_needed_bone_is_refused(body: Body) -> None:
     motion = dataclasses.replace(motion, bones=tuple(b.replace("LeftFoot", "Tail") for b in motion.bones))
     with pytest.raises(UserError, match="lacks the bones LeftFoot"):
         retarget(motion, body)
-
-
-def test_shipped_clips_stand_on_the_floor_and_keep_their_limits(body: Body) -> None:
-    limits = body.model.jnt_range[1:]
-    for clip in resolve_motions("all", body):
-        lowest = lowest_points(body, clip.qpos).min(axis=-1)
-        supported = ~flights(body, clip.qpos, clip.fps, clip.loop)
-        assert lowest.min() > -0.02, clip.name
-        assert np.abs(lowest[supported]).mean() < 0.01, clip.name
-        assert (clip.qpos[:, 7:] > limits[:, 0] - 1e-3).all(), clip.name
-        assert (clip.qpos[:, 7:] < limits[:, 1] + 1e-3).all(), clip.name
-        np.testing.assert_allclose(clip.qpos[0, :2], 0.0, atol=0.05)
-
-
-def test_fifteen_clips_ship_in_small_files() -> None:
-    from synthjax.motion.build_clips import CLIPS_FOLDER
-
-    assert len(shipped_names()) == 15
-    assert max(path.stat().st_size for path in CLIPS_FOLDER.glob("*.npz")) < 300_000
-
-
-def test_what_touches_the_floor_in_the_walk_hardly_moves(body: Body) -> None:
-    """Speed of the feet's points on the floor, in all frames in which a foot or its toes are there."""
-    (walk,) = resolve_motions("walk", body)
-    feet = body.body_ids(body.feet)
-    lever = np.zeros((walk.num_frames, len(feet), 3))
-    lever[..., 2] = -walk.xpos[:, feet, 2]
-    speed = np.linalg.norm((walk.linvel[:, feet] + np.cross(walk.angvel[:, feet], lever))[..., :2], axis=-1)
-    down = lowest_points(body, walk.qpos)[:, feet] < 0.005
-    assert down.mean() > 0.25  # each foot stands for most of half of the cycle
-    assert speed[down].mean() < 0.05
-    assert np.percentile(speed[down], 90) < 0.15  # a foot that pushes off rolls over its toes
-    assert speed.max() > 3.0  # a swinging foot is fast
 
 
 def test_a_wheel_in_contact_is_moved_as_far_as_it_rolls() -> None:
