@@ -65,7 +65,6 @@ def test_mjx_model_moves_and_feels_like_the_body():
             np.testing.assert_allclose(points, native, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.slow
 def test_mjx_model_takes_the_options_of_the_run():
     body = make_body("synth")
     body.model.opt.iterations, body.model.opt.tolerance = 50, 1e-9
@@ -73,6 +72,7 @@ def test_mjx_model_takes_the_options_of_the_run():
     assert (model.opt.iterations, model.opt.tolerance) == (50, 1e-9)
 
 
+@pytest.mark.slow
 def test_mjx_agrees_with_native_on_tilted_boxes():
     qpos = jnp.asarray(_tilted_boxes(), jnp.float32)
     variant = make_variants(box(), {"friction": np.linspace(0.3, 1.5, len(qpos))})
