@@ -83,13 +83,10 @@ def _summary(command: Callable[[list[str]], None]) -> str:
 def _explain(error: OSError | RuntimeError) -> str | None:
     """The sentence for a failed write, or a device, that the user can put right; None for any other error."""
     if isinstance(error, RuntimeError):
-        known = str(error).startswith("Unable to initialize backend")
+        if not str(error).startswith("Unable to initialize backend"):
+            return None
         wanted = os.environ.get("JAX_PLATFORMS", "")
-        return (
-            f"JAX has no device for JAX_PLATFORMS={wanted}: unset it or install its support."
-            if known
-            else None
-        )
+        return f"JAX has no device for JAX_PLATFORMS={wanted}: unset it or install its support."
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full{place}: make room, then go on with 'synthjax train --resume'."
@@ -216,9 +213,9 @@ def evaluate(args: list[str]) -> None:
     options = _parse("eval", EvalOptions, args)
     _check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import evaluate_run, report_table
+    from synthjax.training.reporting import evaluate_run, report_file, report_table
 
-    path = options.out or folder / f"evaluation{_variant(options)}.json"
+    path = options.out or report_file(folder, _variant(options))
     report = evaluate_run(evaluator, agent_state, path, episodes=options.episodes)
     Console().print(report_table(report))
     Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
@@ -229,20 +226,22 @@ def play(args: list[str]) -> None:
     options = _parse("play", PlayOptions, args)
     _check_positive({"--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import render_run
+    from synthjax.training.reporting import render_run, video_file
 
-    video = render_run(evaluator, agent_state, options.video or folder / f"video{_variant(options)}.mp4")
-    Console(markup=False).print(video, soft_wrap=True)
+    path = options.video or video_file(folder, _variant(options))
+    Console(markup=False).print(render_run(evaluator, agent_state, path), soft_wrap=True)
 
 
 def _variant(options: PolicyOptions) -> str:
     """A part of file names, so that the run's own report and video stay what they are."""
-    words = (
-        ["best"] * options.best + ["stochastic"] * (options.mode == "stochastic") + ["fine"] * options.fine
-    )
-    words += [] if options.motion is None else [Path(options.motion).stem.replace(",", "-")]
-    words += [] if options.seconds is None else [f"{options.seconds:g}s"]
-    return "".join(f"-{word}" for word in words)
+    words = [
+        ("best", options.best),
+        ("stochastic", options.mode == "stochastic"),
+        ("fine", options.fine),
+        (Path(options.motion or "").stem.replace(",", "-"), options.motion is not None),
+        (f"{options.seconds or 0:g}s", options.seconds is not None),
+    ]
+    return "".join(f"-{word}" for word, given in words if given)
 
 
 def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
@@ -313,7 +312,6 @@ def bench(args: list[str]) -> None:
         rows = bench(config, options.engines.split(","), sizes, options.seconds, status.update)
     console.print(table(rows))
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         command = shlex.join(["synthjax", "bench", *args])
         write_json(
             options.out,

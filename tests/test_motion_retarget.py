@@ -84,7 +84,7 @@ def test_a_wheel_in_contact_is_moved_as_far_as_it_rolls() -> None:
     """A wheel of 0.1 m that turns forwards by half a radian a frame while its hub stands still."""
     angle = 0.5 * np.arange(6)
     forwards = np.stack([np.cos(angle / 2), 0 * angle, np.sin(angle / 2), 0 * angle], axis=-1)
-    steps = planting._rolling(forwards, np.full(6, 0.1), 60.0, loop=False)
+    steps = planting._rolling(forwards, np.full(6, 0.1), loop=False)
     np.testing.assert_allclose(steps[1:], [[0.05, 0.0]] * 5, atol=1e-12)
     hub = np.tile([1.0, 2.0, 0.1], (6, 1))
     contact = np.array([False, True, True, True, True, False])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -163,18 +164,20 @@ def test_completion_comes_before_body_error() -> None:
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"motion": "spinkick"}, "clips 'walk:"), ({"unroll_length": 8}, "unroll_length '4'")],
+    [
+        (lambda c: dataclasses.replace(c, motion="spinkick"), "clips 'walk:"),
+        (
+            lambda c: dataclasses.replace(c, agent=dataclasses.replace(c.agent, unroll_length=8)),
+            "unroll_length '4'",
+        ),
+    ],
 )
 def test_a_refused_resumption_leaves_the_configuration(
-    tiny_run: Run, tmp_path: Path, change: dict, reason: str
+    tiny_run: Run, tmp_path: Path, change: Callable[[TrainConfig], TrainConfig], reason: str
 ) -> None:
     config = tiny_config()
     run_folder.save_config(tmp_path, config)
     train(tiny_run, tmp_path, resume=False, stop_at=2 * EPOCH)
-    if "unroll_length" in change:
-        other = dataclasses.replace(config, agent=dataclasses.replace(config.agent, **change))
-    else:
-        other = dataclasses.replace(config, **change)
     with pytest.raises(UserError, match=reason):
-        run.train(other, tmp_path, resume=True)
+        run.train(change(config), tmp_path, resume=True)
     assert run_folder.load_config(tmp_path) == config

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from synthjax.motion import quaternions as quat
+from synthjax.motion.ground import floor_speed
 from synthjax.types import Kinematics, PhysicsState
 
 _LEVEL = (1.0, 1.0, 0.0)
@@ -33,10 +34,7 @@ def root_drift(root: int, body: Kinematics, reference: Kinematics) -> jax.Array:
 
 
 def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.Array]:
-    """Horizontal speed of the feet that are on the ground.
-
-    The speed is that of the material point of the foot on the ground below its frame: zero for a foot
-    that rolls without slipping.
+    """Horizontal speed on the floor (:func:`floor_speed`) of the feet that are on the ground.
 
     Args:
       feet: (F,) body ids.
@@ -47,9 +45,7 @@ def foot_skate(feet: jax.Array, physics: PhysicsState) -> tuple[jax.Array, jax.A
     """
     body = physics.kinematics
     down = physics.ground_contact[feet] > 0
-    lever = jnp.stack([jnp.zeros(len(feet)), jnp.zeros(len(feet)), -body.xpos[feet, 2]], axis=-1)
-    velocity = body.linvel[feet] + jnp.cross(body.angvel[feet], lever)
-    speed = jnp.linalg.norm(velocity[:, :2], axis=-1)
+    speed = floor_speed(body.xpos[feet], body.linvel[feet], body.angvel[feet])
     return jnp.sum(jnp.where(down, speed, 0.0)), jnp.sum(down)
 
 

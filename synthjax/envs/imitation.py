@@ -147,7 +147,7 @@ class ImitationEnv:
         )
         if self.config.terminate_on_fall:
             terminated |= undesired > 0
-        out_of_time = (new_task.age >= self.max_steps) | self._clip_is_over(task.clip, time)
+        out_of_time = (new_task.age >= self.max_steps) | self.clip_is_over(task.clip, time)
         reward = jnp.where(terminated, 0.0, total(terms))
         metrics = {
             "body_error_mm": 1000.0 * jnp.mean(world_distances(physics.kinematics, reference)),
@@ -196,6 +196,10 @@ class ImitationEnv:
 
     # ------------------------------------------------------------------ its parts
 
+    def clip_is_over(self, clip: jax.Array, time: jax.Array) -> jax.Array:
+        """Whether a clip without loop has ended by ``time`` () s.  -> () bool."""
+        return ~self.library.loop[clip] & (time >= self.library.duration[clip])
+
     def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
         if self.body.actuation != "pd":
@@ -233,9 +237,6 @@ class ImitationEnv:
         allowed = self.library.sample_contacts(clip, time)[self.fall_bodies]
         touching = physics.ground_contact[self.fall_bodies] > 0
         return jnp.sum(touching & ~allowed).astype(jnp.float32)
-
-    def _clip_is_over(self, clip: jax.Array, time: jax.Array) -> jax.Array:
-        return ~self.library.loop[clip] & (time >= self.library.duration[clip])
 
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""

@@ -43,9 +43,8 @@ class Clip:
     def hash(self) -> str:
         """Eight hexadecimal digits that change with the trajectory, its speed and its loop."""
         parts = (self.qpos, np.array([self.fps, self.loop]), self.loop_offset, self.contacts)
-        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()[
-            :8
-        ]
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        return hashlib.sha256(content).hexdigest()[:8]
 
     @property
     def duration(self) -> float:

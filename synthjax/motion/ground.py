@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import jax
 import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from synthjax.bodies import Body
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
 
 CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
 _FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
@@ -90,6 +95,25 @@ def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
         if flight[start:stop].any():
             flight[max(0, start - edge) : stop + edge] = True
     return _one_cycle(flight, loop)
+
+
+def floor_speed(xpos: Array, linvel: Array, angvel: Array) -> Array:
+    """Horizontal speed in m/s of the material point of a part that is on the floor below its frame.
+
+    Zero for a part that rolls or tips without slipping: v + ω x (0, 0, -z).
+
+    Args:
+      xpos: (..., 3) frame origins, m.
+      linvel: (..., 3) their velocities, m/s.
+      angvel: (..., 3) rad/s.
+
+    Returns:
+      (...,), of NumPy or JAX as the arguments are.
+    """
+    x = linvel[..., 0] - angvel[..., 1] * xpos[..., 2]
+    y = linvel[..., 1] + angvel[..., 0] * xpos[..., 2]
+    speed: Array = (x * x + y * y) ** 0.5
+    return speed
 
 
 def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np.ndarray) -> np.ndarray:

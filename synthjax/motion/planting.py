@@ -117,7 +117,7 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
             rotations[bone] = rotation
         clearance = _CLEARANCE * _smoothstep(speed, *_CLEAR_SPEED) if bone.endswith("Foot") else 0.0 * speed
         lower = np.where(lowest[:, toes] < lowest[:, ids[bone]], toes, ids[bone])
-        roll = _rolling(world.xquat[np.arange(len(qpos)), lower], point[:, 2] - height, fps, loop)
+        roll = _rolling(world.xquat[np.arange(len(qpos)), lower], point[:, 2] - height, loop)
         shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
         if bone.endswith("Hand"):
             # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
@@ -158,7 +158,7 @@ def _flatten(rotation: Rotation, contact: np.ndarray, fps: float, loop: bool) ->
     return Rotation.from_rotvec((amount * tilt / np.maximum(sine, 1e-9))[:, None] * axis) * rotation
 
 
-def _rolling(quaternions: np.ndarray, radius: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+def _rolling(quaternions: np.ndarray, radius: np.ndarray, loop: bool) -> np.ndarray:
     """Steps (T, 2) in m of a point at height ``radius`` (T,) in a part that rolls without slipping.
 
     A foot that leaves over its toes turns about their tips: were its ball held still, the tips would slide.

@@ -13,7 +13,7 @@ from synthjax.bodies import Body, make_body
 from synthjax.motion.build_clips import read_sources
 from synthjax.motion.clip import Clip
 from synthjax.motion.dynamics import demand
-from synthjax.motion.ground import flights, lowest_points
+from synthjax.motion.ground import flights, floor_speed, lowest_points
 from synthjax.motion.kinematics import hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.skeleton import SkeletonMotion
@@ -86,9 +86,7 @@ def _key_error(clip: Clip, motion: SkeletonMotion, body: Body) -> float:
 def _skate(clip: Clip, body: Body) -> float:
     feet = body.body_ids(body.feet)
     down = lowest_points(body, clip.qpos)[:, feet] < _DOWN
-    lever = clip.xpos[:, feet] * [0.0, 0.0, -1.0]
-    velocity = clip.linvel[:, feet] + np.cross(clip.angvel[:, feet], lever)
-    speed = np.linalg.norm(velocity[..., :2], axis=-1)
+    speed = floor_speed(clip.xpos[:, feet], clip.linvel[:, feet], clip.angvel[:, feet])
     return float(speed[down].mean()) if down.any() else 0.0
 
 

@@ -22,10 +22,7 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
     Raises:
       UserError: unknown or missing engine, or a body with actuators that have a state of their own.
     """
-    if engine == "auto":
-        engine = auto_engine()
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ("auto", *ENGINES))
+    engine = resolve_engine(engine)
     if body.model.na:
         raise UserError(
             f"The body '{body.name}' has actuators with activation states (muscles, filters), "
@@ -45,6 +42,19 @@ def make_physics(engine: str, body: Body, sim_dt: float, n_substeps: int) -> Phy
     from synthjax.physics.mjx_warp import WarpPhysics
 
     return WarpPhysics(body, sim_dt, n_substeps)
+
+
+def resolve_engine(engine: str) -> str:
+    """One of ``ENGINES`` for its name or ``auto``.
+
+    Raises:
+      UserError: unknown engine; names the near matches.
+    """
+    if engine == "auto":
+        return auto_engine()
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ("auto", *ENGINES))
+    return engine
 
 
 def auto_engine() -> str:

@@ -18,8 +18,7 @@ from rich.table import Table
 from synthjax import configs
 from synthjax.configs import TrainConfig
 from synthjax.envs.wrappers import AutoReset
-from synthjax.errors import unknown
-from synthjax.physics import ENGINES
+from synthjax.physics import resolve_engine
 from synthjax.training.build import Run, build, check_run_fits
 from synthjax.training.mesh import SPLIT, over_worlds
 from synthjax.types import EnvState, PyTree
@@ -63,10 +62,7 @@ def bench(
       UserError: unknown engine, or a batch that cannot be cut or does not fit into memory.
     """
     measurements = []
-    for engine in engines:  # before the first is measured
-        if engine not in ("auto", *ENGINES):
-            raise unknown("engine", engine, ("auto", *ENGINES))
-    for engine in engines:
+    for engine in [resolve_engine(name) for name in engines]:  # all, before the first is measured
         for count in num_envs:
             chosen = dataclasses.replace(
                 config,

@@ -14,7 +14,7 @@ from synthjax.envs.imitation import ImitationEnv
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions
-from synthjax.physics import auto_engine, make_physics
+from synthjax.physics import make_physics, resolve_engine
 from synthjax.physics.base import Physics
 from synthjax.training.devices import check_memory, tree_bytes
 from synthjax.training.mesh import worlds_mesh
@@ -84,7 +84,7 @@ def build_physics(config: PhysicsConfig, body: Body) -> Physics:
     Raises:
       UserError: unknown engine, or a solver that the engine does not have.
     """
-    engine = auto_engine() if config.engine == "auto" else config.engine
+    engine = resolve_engine(config.engine)
     solver = config.solver
     if solver == "auto":
         solver = "pgs" if engine == "native" else "newton"

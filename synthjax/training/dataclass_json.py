@@ -19,9 +19,7 @@ T = TypeVar("T")
 def write_json(path: Path, content: Any) -> None:
     """Writes ``content`` so that a kill or a full disk leaves either the old file or the new one.
 
-    Its folder is made if missing.
-
-    A dataclass is written as its fields.
+    Its folder is made if missing.  A dataclass is written as its fields.
     """
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         content = dataclasses.asdict(content)

@@ -99,12 +99,11 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
     undesired = env.undesired_contacts(physics, task.clip, task.time)
     duration = env.library.duration[task.clip]
     skate, down = foot_skate(env.feet, physics)
-    over = ~env.library.loop[task.clip] & (task.time >= duration)
     left = jnp.ceil((duration - task.time) / env.control_dt - 1e-3)
     return EpisodeTrace(
         alive=jnp.ones((), bool),
         failed=fails(env, physics, reference, undesired),
-        over=over,
+        over=env.clip_is_over(task.clip, task.time),
         clip=task.clip,
         clip_time=env.library.time_in_clip(task.clip, task.time),
         steps_left=jnp.where(env.library.loop[task.clip], jnp.inf, jnp.maximum(left, 0.0)),

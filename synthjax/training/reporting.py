@@ -18,9 +18,18 @@ from synthjax.training.scores import Scores, score, scores_by_clip, time_bins
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
 
-REPORT_FILE = "evaluation.json"
 # Beside the body, so that the two can be told apart.
 GHOST_OFFSET = (0.0, 0.9, 0.0)
+
+
+def report_file(folder: Path, variant: str = "") -> Path:
+    """Where the figures of the run in ``folder`` go; ``variant`` tells other settings from the run's own."""
+    return folder / f"evaluation{variant}.json"
+
+
+def video_file(folder: Path, variant: str = "") -> Path:
+    """The same for its video."""
+    return folder / f"video{variant}.mp4"
 
 
 def evaluate_run(evaluator: Evaluator, agent_state: PyTree, path: Path, *, episodes: int) -> dict[str, Any]:

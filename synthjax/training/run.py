@@ -12,7 +12,13 @@ from synthjax.training.build import build, check_run_fits
 from synthjax.training.display import Phase, TrainingDisplay
 from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter
-from synthjax.training.reporting import REPORT_FILE, evaluate_run, render_run, report_table
+from synthjax.training.reporting import (
+    evaluate_run,
+    render_run,
+    report_file,
+    report_table,
+    video_file,
+)
 
 
 def train(config: TrainConfig, folder: Path, resume: bool) -> None:
@@ -46,9 +52,9 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             return
         display.phase(Phase.EVALUATING)
         report = evaluate_run(
-            trainer.evaluator, state.agent, folder / REPORT_FILE, episodes=2 * config.evaluation.episodes
+            trainer.evaluator, state.agent, report_file(folder), episodes=2 * config.evaluation.episodes
         )
         display.phase(Phase.RENDERING)
-        video = render_run(trainer.evaluator, state.agent, folder / "video.mp4")
+        video = render_run(trainer.evaluator, state.agent, video_file(folder))
     console.print(report_table(report))
     console.print(video, soft_wrap=True)

@@ -74,7 +74,6 @@ def find_run(folder: str) -> Path:
 
 def save_config(folder: Path, config: TrainConfig) -> None:
     """Writes ``config`` to ``folder``, which is made if missing; a kill leaves no half file."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, config)
 
 
