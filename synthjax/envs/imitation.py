@@ -16,7 +16,7 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
-from synthjax.envs.distances import aligned_distances, root_drift, world_distances
+from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
 from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
@@ -274,6 +274,7 @@ class ImitationEnv:
         undesired_contacts: jax.Array,
     ) -> Terms:
         """The named terms of the reward of a step that led to ``physics``."""
+        skate, down = foot_skate(self.feet, physics)
         return self.reward(
             TrackingInputs(
                 body=physics.kinematics,
@@ -282,6 +283,7 @@ class ImitationEnv:
                 previous_action=previous_action,
                 joint_range=self.joint_range,
                 undesired_contacts=undesired_contacts,
+                foot_slip=skate / jnp.maximum(down, 1),
                 root=self.root,
                 key_bodies=tuple(self.key_bodies.tolist()),
                 bodies=tuple(self.bodies.tolist()),

@@ -28,6 +28,7 @@ class TrackingInputs:
     previous_action: jax.Array  # (nu,) a_{t-1}
     joint_range: jax.Array  # (nu, 2) rad
     undesired_contacts: jax.Array  # () number of bodies on the ground that the reference keeps off it
+    foot_slip: jax.Array  # () m/s, mean horizontal speed on the floor of the feet that are on it
     root: int = struct.field(pytree_node=False)
     key_bodies: tuple[int, ...] = struct.field(pytree_node=False)
     bodies: tuple[int, ...] = struct.field(pytree_node=False)
