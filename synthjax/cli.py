@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import tyro
 from rich.console import Console, Group
@@ -149,29 +149,34 @@ def train(args: list[str]) -> None:
 
     wait_for_computations()
     args = [_long_form(arg) for arg in args]
-    # These three decide what the defaults of all the others are, so they are read first.
+    # These four decide what the defaults of all the others are, so they are read first.
     first = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
     first.add_argument("--env", default="imitation")
+    first.add_argument("--agent")
     first.add_argument("--preset")
     first.add_argument("--resume", nargs="?", const="")
     chosen, _ = first.parse_known_args(args)
     resumed = None if chosen.resume is None else run_folder.find_run(chosen.resume)
     if resumed is None:
-        base = configs.get(chosen.env, chosen.preset or devices.default_preset())
+        base = configs.get(chosen.env, chosen.agent, chosen.preset or devices.default_preset())
     else:
         base = run_folder.load_config(resumed)
 
-    options = _parse("train", TrainOptions[configs.TrainConfig], args, TrainOptions(base))
+    kind = cast(Any, TrainOptions)[configs.type_of(base)]  # a generic of types that are known only now
+    options: TrainOptions[configs.TrainConfig] = _parse("train", kind, args, TrainOptions(base))
     if resumed is not None and (options.preset is not None or options.run_dir is not None):
         raise UserError(
             "--resume goes on in its own folder with its own settings: leave out --preset and --run-dir."
         )
-    configs.validate(options.config)
-    folder = resumed or run_folder.new_run_folder(options.config, options.run_dir)
+    config = options.config
+    if resumed is not None and (config.env, config.algorithm) != (base.env, base.algorithm):
+        raise UserError(f"{resumed} is a run of --env {base.env} --agent {base.algorithm}: start a new one.")
+    configs.validate(config)
+    folder = resumed or run_folder.new_run_folder(config, options.run_dir)
 
     from synthjax.training import run
 
-    run.train(run_folder.anchored(options.config), folder, resume=resumed is not None)
+    run.train(run_folder.anchored(config), folder, resume=resumed is not None)
 
 
 def _long_form(arg: str) -> str:
@@ -213,11 +218,13 @@ def evaluate(args: list[str]) -> None:
     options = _parse("eval", EvalOptions, args)
     _check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import evaluate_run, report_file, report_table
+    from synthjax.training.dataclass_json import write_json
+    from synthjax.training.reporting import report_file
 
     path = options.out or report_file(folder, _variant(options))
-    report = evaluate_run(evaluator, agent_state, path, episodes=options.episodes)
-    Console().print(report_table(report))
+    report = evaluator.report(agent_state, options.episodes)
+    write_json(path, report)
+    Console().print(evaluator.table(report))
     Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
 
 
@@ -226,10 +233,10 @@ def play(args: list[str]) -> None:
     options = _parse("play", PlayOptions, args)
     _check_positive({"--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import render_run, video_file
+    from synthjax.training.reporting import video_file
 
     path = options.video or video_file(folder, _variant(options))
-    Console(markup=False).print(render_run(evaluator, agent_state, path), soft_wrap=True)
+    Console(markup=False).print(evaluator.render(agent_state, path), soft_wrap=True)
 
 
 def _variant(options: PolicyOptions) -> str:
@@ -248,13 +255,13 @@ def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
     """What evaluates the chosen policy, the policy's parameters, and the run's folder."""
     from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices, run_folder, saved
-    from synthjax.training.evaluator import Evaluator
+    from synthjax.training.evaluator import make_evaluator
 
     wait_for_computations()
     folder = run_folder.find_run(options.run)
     devices.enable_compilation_cache()
     policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
-    evaluator = Evaluator(policy.run, options.mode == "deterministic", options.seconds)
+    evaluator = make_evaluator(policy.run, options.mode == "deterministic", options.seconds)
     return evaluator, policy.agent_state, folder
 
 

@@ -124,3 +124,7 @@ class Agent(Protocol):
     ) -> tuple[PyTree, dict[str, jax.Array]]:
         """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is."""
         ...
+
+    def working_bytes(self) -> int:
+        """Memory that one update needs beside the state, all devices together."""
+        ...

@@ -186,6 +186,7 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     [
         ("--env imitaton", "did you mean imitation?"),
         ("--preset gpus", "did you mean gpu"),
+        ("--agent poo", "did you mean ppo?"),
         ("--num-envs 0", "above zero"),
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import pytest
 
@@ -32,6 +32,22 @@ class Outer:
     limit: float | Literal["auto"] = "auto"
     inner: Inner = dataclasses.field(default_factory=Inner)
     maybe: Inner | None = None
+
+
+Part = TypeVar("Part")
+
+
+@dataclasses.dataclass(frozen=True)
+class Either(Generic[Part]):
+    part: Part
+    seed: int = 0
+
+
+def test_a_generic_comes_back_with_the_types_that_are_given() -> None:
+    values = json.loads(json.dumps(dataclasses.asdict(Either(Inner(0.25)))))
+    assert from_json(Either[Inner], values) == Either(Inner(0.25))
+    with pytest.raises(ValueError, match=r"part\.name is missing"):
+        from_json(Either[Outer], values | {"part": {}})
 
 
 @pytest.mark.parametrize(

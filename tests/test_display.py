@@ -20,10 +20,17 @@ class Clock:
         return self.now
 
 
+SHOWN = {
+    "reward": ("reward per step", lambda value: f"{value:.3f}"),
+    "completion": ("episode completion", lambda value: f"{value:.0%}"),
+    "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
+}
+
+
 def make(clock: Clock, *, terminal: bool = False, **options: int) -> tuple[TrainingDisplay, io.StringIO]:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=110, color_system=None)
-    return TrainingDisplay("run", 1000, console=console, clock=clock, **options), out
+    return TrainingDisplay("run", 1000, SHOWN, console=console, clock=clock, **options), out
 
 
 def test_speed_leaves_out_compiling_and_evaluating() -> None:

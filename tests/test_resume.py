@@ -25,7 +25,8 @@ from synthjax.training import run, run_folder
 from synthjax.training.build import Run, build
 from synthjax.training.checkpoint import CheckpointManager
 from synthjax.training.display import TrainingDisplay
-from synthjax.training.loop import Trainer, rank
+from synthjax.training.evaluator import make_evaluator
+from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter, read_metrics
 from synthjax.training.program import TrainState
 
@@ -55,7 +56,7 @@ class StopAfter(TrainingDisplay):
     """A display that asks the trainer to stop once so many environment steps were logged."""
 
     def __init__(self, steps: int):
-        super().__init__("test", 1, console=Console(quiet=True))
+        super().__init__("test", 1, {}, console=Console(quiet=True))
         self.stop_at, self.trainer = steps, None
 
     def update(self, env_steps, metrics):
@@ -64,9 +65,13 @@ class StopAfter(TrainingDisplay):
             self.trainer.request_stop()
 
 
+def trainer_of(run: Run, folder: Path, display: TrainingDisplay) -> Trainer:
+    return Trainer(run, make_evaluator(run), folder, display)
+
+
 def train(run: Run, folder: Path, resume: bool, stop_at: int = 10**9) -> tuple[TrainState, bool]:
     display = StopAfter(stop_at)
-    trainer = display.trainer = Trainer(run, folder, display)
+    trainer = display.trainer = trainer_of(run, folder, display)
     state = trainer.prepare(resume)
     with MetricsWriter(folder, trainer.env_steps(state) if resume else None) as writer:
         return trainer.train(state, writer)
@@ -94,7 +99,7 @@ def test_stopped_and_resumed_run_equals_an_uninterrupted_one(tiny_run: Run, tmp_
 
 
 def test_resuming_without_a_checkpoint_starts_over(tiny_run: Run, tmp_path: Path) -> None:
-    fresh = Trainer(tiny_run, tmp_path, StopAfter(10**9)).prepare(resume=True)
+    fresh = trainer_of(tiny_run, tmp_path, StopAfter(10**9)).prepare(resume=True)
     assert int(fresh.iteration) == 0
 
 
@@ -104,7 +109,7 @@ def test_signal_saves_and_ends_cleanly(tiny_run: Run, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     display = Terminate(0)
-    display.trainer = trainer = Trainer(tiny_run, tmp_path, display)
+    display.trainer = trainer = trainer_of(tiny_run, tmp_path, display)
     with MetricsWriter(tmp_path) as writer:
         state, finished = trainer.train(trainer.prepare(resume=False), writer)
     assert not finished
@@ -140,7 +145,7 @@ def test_run_killed_twenty_times_equals_an_uninterrupted_one(tiny_run: Run, tmp_
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     run = build(config)
     expected, _ = train(run, whole, resume=False)
-    actual = Trainer(run, folder, StopAfter(10**9)).prepare(resume=True)
+    actual = trainer_of(run, folder, StopAfter(10**9)).prepare(resume=True)
     assert_same(expected, actual)
 
 
@@ -156,7 +161,8 @@ def test_the_best_checkpoint_of_a_run_may_be_its_last(tiny_run: Run, tmp_path: P
     assert len([row for row in read_metrics(tmp_path) if row["kind"] == "eval"]) == 3
 
 
-def test_completion_comes_before_body_error() -> None:
+def test_completion_comes_before_body_error(tiny_run: Run) -> None:
+    rank = make_evaluator(tiny_run).rank
     whole = rank({"completion": 1.0, "body_error_mm": 900.0})
     assert whole > rank({"completion": 127 / 128, "body_error_mm": 1.0})
     assert whole < rank({"completion": 1.0, "body_error_mm": 899.0})

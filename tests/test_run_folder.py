@@ -34,20 +34,22 @@ def test_configuration_comes_back_as_it_was() -> None:
     assert run_folder.load_config(Path("run")) == config
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "no json"])
+@pytest.mark.parametrize("change", ["missing", "extra", "no json", "no table", "agent"])
 def test_configuration_of_another_version_is_refused(change: str) -> None:
     folder = make_run("run")
     path = folder / run_folder.CONFIG_FILE
     values = json.loads(path.read_text())
     if change == "missing":
         del values["agent"]["gamma"]
-    else:
+    if change == "extra":
         values["agent"]["momentum"] = 0.9
-    path.write_text('{"env": "imi' if change == "no json" else json.dumps(values))
+    values["algorithm"] = "dqn" if change == "agent" else "ppo"
+    contents = {"no json": '{"env": "imi', "no table": "[1]"}
+    path.write_text(contents.get(change, json.dumps(values)))
     with pytest.raises(UserError, match="start a new run") as raised:
         run_folder.load_config(folder)
-    if change != "no json":
-        assert {"missing": "gamma", "extra": "momentum"}[change] in str(raised.value)
+    named = {"missing": "gamma", "extra": "momentum", "agent": "dqn", "no table": "table of fields"}
+    assert named.get(change, "") in str(raised.value)
 
 
 def test_newest_run_is_found_without_a_name() -> None:

@@ -1,6 +1,7 @@
 """Run configurations and their presets."""
 
-from synthjax.configs.registry import PRESETS, get, validate
+from synthjax.configs.checks import validate
+from synthjax.configs.registry import PRESETS, get, type_of
 from synthjax.configs.train import BodyConfig, EvaluationConfig, PhysicsConfig, TrainConfig
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "PhysicsConfig",
     "TrainConfig",
     "get",
+    "type_of",
     "validate",
 ]

@@ -6,9 +6,10 @@ import dataclasses
 
 from synthjax.agents.ppo import PPOConfig
 from synthjax.configs.train import TrainConfig
+from synthjax.envs.imitation import ImitationConfig
 
 # Tuned on two CPU cores, where small batches learn from the fewest samples.
-CPU = TrainConfig()
+CPU = TrainConfig(task=ImitationConfig(), agent=PPOConfig())
 
 # Thousands of worlds in step: short unrolls keep the batch from growing as fast as their number, and
 # more minibatches keep their size near the one that learns well.
@@ -20,4 +21,4 @@ GPU = dataclasses.replace(
     evaluation=dataclasses.replace(CPU.evaluation, every=6_000_000, episodes=512),
 )
 
-PRESETS: dict[str, TrainConfig] = {"cpu": CPU, "gpu": GPU}
+PRESETS: dict[str, dict[str, TrainConfig]] = {"ppo": {"cpu": CPU, "gpu": GPU}}

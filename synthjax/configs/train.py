@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Generic, Literal, TypeVar
+
+import tyro
 
 from synthjax.agents.ppo import PPOConfig
 from synthjax.envs.imitation import ImitationConfig
+
+TaskConfig = TypeVar("TaskConfig", bound=ImitationConfig)  # of any environment
+AgentConfig = TypeVar("AgentConfig", bound=PPOConfig)  # of any agent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +43,14 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run."""
+class TrainConfig(Generic[TaskConfig, AgentConfig]):
+    """Everything that decides a run; the types of ``task`` and ``agent`` follow from the two names."""
 
+    task: TaskConfig
+    agent: AgentConfig
     env: Literal["imitation"] = "imitation"  # the task
+    # how the policy is learned
+    algorithm: Annotated[Literal["ppo"], tyro.conf.arg(name="agent")] = "ppo"
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
     steps: int = 5_000_000  # environment steps in all; learning settles towards their end
@@ -50,6 +59,4 @@ class TrainConfig:
     keep_checkpoints: int = 3  # newest ones that are kept, beside the best
     body: BodyConfig = dataclasses.field(default_factory=BodyConfig)
     physics: PhysicsConfig = dataclasses.field(default_factory=PhysicsConfig)
-    task: ImitationConfig = dataclasses.field(default_factory=ImitationConfig)
-    agent: PPOConfig = dataclasses.field(default_factory=PPOConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)

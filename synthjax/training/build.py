@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import mujoco
@@ -19,6 +21,7 @@ from synthjax.physics.base import Physics
 from synthjax.training.devices import check_memory, tree_bytes
 from synthjax.training.mesh import worlds_mesh
 from synthjax.training.program import TrainProgram
+from synthjax.types import Agent, Env
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,8 +32,8 @@ class Run:
     body: Body
     physics: Physics
     clips: list[Clip]
-    env: ImitationEnv
-    agent: PPO
+    env: Any  # an Env with its task's own parts, which only that task's evaluator uses
+    agent: Agent
     program: TrainProgram
 
     @property
@@ -52,6 +55,18 @@ class Run:
         return self.identity | {"clips": clips, "unroll_length": str(self.config.agent.unroll_length)}
 
 
+def _imitation(config: TrainConfig, body: Body, physics: Physics, clips: list[Clip]) -> ImitationEnv:
+    return ImitationEnv(body, physics, clips, config.task, seed=config.seed)
+
+
+def _ppo(config: TrainConfig, env: Env) -> PPO:
+    num_updates = -(-config.steps // config.agent.batch_size)
+    return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
+
+
+ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {"imitation": _imitation}
+AGENTS: dict[str, Callable[[TrainConfig, Env], Agent]] = {"ppo": _ppo}
+
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
 ITERATIONS = {"newton": 6, "pgs": 10}
 
@@ -65,11 +80,10 @@ def build(config: TrainConfig) -> Run:
     body = make_body(config.body.name, config.body.actuation)
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
-    env = ImitationEnv(body, physics, clips, config.task, seed=config.seed)
+    env = ENVS[config.env](config, body, physics, clips)
+    agent = AGENTS[config.algorithm](config, env)
     sizes = config.agent
-    num_updates = -(-config.steps // sizes.batch_size)
-    agent = PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
-    mesh = worlds_mesh(sizes.num_envs, sizes.batch_size // sizes.num_minibatches)
+    mesh = worlds_mesh(sizes.num_envs, sizes.minibatch_size)
     program = TrainProgram(env, agent, sizes.num_envs, sizes.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 
@@ -99,15 +113,12 @@ def build_physics(config: PhysicsConfig, body: Body) -> Physics:
 def check_run_fits(run: Run) -> None:
     """Estimates memory from shapes alone, before anything is allocated.
 
-    What one device holds: the state, its copy while an epoch runs, one batch of transitions, and the
-    update's working set (observations of the batch, normalised, shuffled and in the networks' layers).
+    What one device holds: the state, its copy while an epoch runs, and the agent's working set.
 
     Raises:
       UserError: the run does not fit; says what to lower.
     """
     state = jax.eval_shape(run.program.init, jax.random.key(0))
-    agent = run.config.agent
-    per_sample = 6 * run.env.obs_dim + 4 * run.env.action_dim + 4 * sum(agent.hidden)
     worlds = tree_bytes(state.env)
-    split = 2 * worlds + 4 * agent.batch_size * per_sample
+    split = 2 * worlds + run.agent.working_bytes()
     check_memory(2 * (tree_bytes(state) - worlds) + split // run.program.mesh.size)

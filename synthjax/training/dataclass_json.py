@@ -35,8 +35,9 @@ def write_json(path: Path, content: Any) -> None:
 def from_json(cls: type[T], values: Any, where: str = "") -> T:
     """The dataclass ``cls`` from the nested dictionaries that :func:`write_json` wrote.
 
-    Fields may be numbers, text, None, tuples, ``Literal``, unions of these, and dataclasses.  Every field has
-    to be there: a default may have changed since the file was written.
+    Fields may be numbers, text, None, tuples, ``Literal``, unions of these, dataclasses, and type parameters
+    of ``cls``, which then is given with its arguments.  Every field has to be there: a default may have
+    changed since the file was written.
 
     Args:
       where: path of ``values`` in the file, for messages, such as ``agent.``.
@@ -46,8 +47,10 @@ def from_json(cls: type[T], values: Any, where: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{where.rstrip('.') or 'the file'} is not a table of fields")
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    plain = typing.get_origin(cls) or cls  # a generic dataclass comes with the types of its parameters
+    parameters = dict(zip(getattr(plain, "__parameters__", ()), typing.get_args(cls), strict=True))
+    hints = {name: parameters.get(hint, hint) for name, hint in typing.get_type_hints(plain).items()}
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, plain))]
     for name in values:
         if name not in names:
             raise ValueError(str(unknown(f"field {where}", name, names)).rstrip("?."))

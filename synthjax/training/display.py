@@ -29,11 +29,7 @@ class Phase(StrEnum):
 
 
 # Metric -> its label and how it is written; metrics that are not listed are not shown.
-SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "reward": ("reward per step", lambda value: f"{value:.3f}"),
-    "completion": ("episode completion", lambda value: f"{value:.0%}"),
-    "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
-}
+Shown = Mapping[str, tuple[str, Callable[[float], str]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +48,7 @@ class TrainingDisplay:
     Args:
         title: name of the run.
         total_steps: environment steps at which the run ends, all worlds together.
+        shown: the metrics to show.
         console: where to draw.
         interval: seconds between two plain lines.
         clock: seconds that only ever increase.
@@ -61,6 +58,7 @@ class TrainingDisplay:
         self,
         title: str,
         total_steps: int,
+        shown: Shown,
         *,
         console: Console | None = None,
         interval: float = 10.0,
@@ -68,6 +66,7 @@ class TrainingDisplay:
     ) -> None:
         self._title = title
         self._total = total_steps
+        self._shown = shown
         self._steps = 0
         # First and latest report of steps; speed is measured between them.
         self._first: _Report | None = None
@@ -102,11 +101,12 @@ class TrainingDisplay:
         self._steps = env_steps
 
     def update(self, env_steps: int, metrics: Mapping[str, float]) -> None:
-        """Takes the environment steps of the run so far and the newest metrics, by the names in ``SHOWN``."""
+        """Takes the environment steps of the run so far and the newest metrics, by their names."""
         self._steps = env_steps
         self._latest = _Report(env_steps, self._clock(), self._seconds_in(Phase.TRAINING))
         self._first = self._first or self._latest
-        self._metrics.update({name: v for name in SHOWN if math.isfinite(v := metrics.get(name, math.nan))})
+        newest = {name: metrics.get(name, math.nan) for name in self._shown}
+        self._metrics.update({name: value for name, value in newest.items() if math.isfinite(value)})
         now = self._clock()
         if self._live is None and now - self._last_line >= self._interval:
             self._last_line = now
@@ -160,7 +160,7 @@ class TrainingDisplay:
 
     def _figures(self) -> Table:
         grid = Table.grid(expand=True, padding=(0, 1))
-        cells = [("steps per second", _rate_text(self.steps_per_second)), *self._shown()]
+        cells = [("steps per second", _rate_text(self.steps_per_second)), *self._cells()]
         cells.append(("compiled in", f"{self.compile_seconds:.0f} s"))
         for _ in cells:
             grid.add_column(ratio=1)
@@ -173,7 +173,7 @@ class TrainingDisplay:
 
     def _line(self) -> str:
         share = self._steps / self._total if self._total else 1.0
-        figures = [f"{label} {value}" for label, value in self._shown()]
+        figures = [f"{label} {value}" for label, value in self._cells()]
         parts = [
             f"{_clock_text(self._clock() - self._start)}  {share:4.0%}",
             f"{_count_text(self._steps)} steps",
@@ -183,8 +183,9 @@ class TrainingDisplay:
         ]
         return "  ".join(parts)
 
-    def _shown(self) -> list[tuple[str, str]]:
-        return [(SHOWN[n][0], SHOWN[n][1](self._metrics[n])) for n in SHOWN if n in self._metrics]
+    def _cells(self) -> list[tuple[str, str]]:
+        metrics = self._metrics
+        return [(label, write(metrics[n])) for n, (label, write) in self._shown.items() if n in metrics]
 
     def _left_text(self) -> str:
         left = self.seconds_left

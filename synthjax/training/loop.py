@@ -15,19 +15,17 @@ import jax
 from synthjax.training.build import Run
 from synthjax.training.checkpoint import CheckpointManager
 from synthjax.training.display import Phase, TrainingDisplay
-from synthjax.training.evaluator import NO_NOISE, Evaluator
+from synthjax.training.evaluator import Evaluator
 from synthjax.training.metrics import MetricsWriter
 from synthjax.training.program import TrainState
-from synthjax.training.scores import score
 
 
 class Trainer:
     """One run in its folder: start or resume with :meth:`prepare`, then :meth:`train`."""
 
-    def __init__(self, run: Run, folder: Path, display: TrainingDisplay):
-        self.run, self.folder, self.display = run, folder, display
+    def __init__(self, run: Run, evaluator: Evaluator, folder: Path, display: TrainingDisplay):
+        self.run, self.evaluator, self.folder, self.display = run, evaluator, folder, display
         self.checkpoints = CheckpointManager(folder, keep=run.config.keep_checkpoints)
-        self.evaluator = Evaluator(run)
         self._stop = False
 
     def prepare(self, resume: bool) -> TrainState:
@@ -82,21 +80,18 @@ class Trainer:
         return state, steps >= config.steps
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Deterministic episodes by the fixed rule; the figures that are logged and compared."""
+        """The figures of the policy as it stands, which are logged and compared."""
         self.display.phase(Phase.EVALUATING)
-        scores = score(self.evaluator.spread(state.agent, NO_NOISE, self.run.config.evaluation.episodes))
-        self.display.message(
-            f"{self.env_steps(state):,} steps: {scores.completion:.0%} of evaluation episodes complete, "
-            f"body error {scores.body_error_mm:.0f} mm"
-        )
-        return {name: value for name, value in scores.as_dict().items() if value is not None}
+        figures = self.evaluator.figures(state.agent, self.run.config.evaluation.episodes)
+        self.display.message(f"{self.env_steps(state):,} steps: {self.evaluator.sentence(figures)}")
+        return figures
 
     def save(self, state: TrainState, figures: Mapping[str, float] | None = None) -> None:
         """Writes a checkpoint; with evaluation ``figures`` it competes for the best."""
         self.display.phase(Phase.SAVING)
         metadata = {**self.run.training_identity, "env_steps": self.env_steps(state)}
         self.checkpoints.save(
-            self.env_steps(state), state, metadata, None if figures is None else rank(figures)
+            self.env_steps(state), state, metadata, None if figures is None else self.evaluator.rank(figures)
         )
 
     def env_steps(self, state: TrainState) -> int:
@@ -119,11 +114,6 @@ class Trainer:
         metrics["completion"] = metrics["completed"] / ended if ended else math.nan
         writer.write(steps, metrics)
         self.display.update(steps, metrics)
-
-
-def rank(figures: Mapping[str, float]) -> float:
-    """One number to compare checkpoints by: completion first, then body error."""
-    return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e7
 
 
 @contextmanager

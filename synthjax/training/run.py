@@ -9,16 +9,12 @@ from rich.console import Console
 from synthjax.configs import TrainConfig
 from synthjax.training import devices, run_folder
 from synthjax.training.build import build, check_run_fits
+from synthjax.training.dataclass_json import write_json
 from synthjax.training.display import Phase, TrainingDisplay
+from synthjax.training.evaluator import make_evaluator
 from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter
-from synthjax.training.reporting import (
-    evaluate_run,
-    render_run,
-    report_file,
-    report_table,
-    video_file,
-)
+from synthjax.training.reporting import report_file, video_file
 
 
 def train(config: TrainConfig, folder: Path, resume: bool) -> None:
@@ -38,8 +34,9 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step",
         soft_wrap=True,
     )
-    with TrainingDisplay(str(folder), config.steps, console=console) as display:
-        trainer = Trainer(run, folder, display)
+    evaluator = make_evaluator(run)
+    with TrainingDisplay(str(folder), config.steps, evaluator.shown, console=console) as display:
+        trainer = Trainer(run, evaluator, folder, display)
         state = trainer.prepare(resume)
         # Not before: a resumption that is refused leaves the run its own configuration.
         run_folder.save_config(folder, config)
@@ -51,10 +48,9 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
             return
         display.phase(Phase.EVALUATING)
-        report = evaluate_run(
-            trainer.evaluator, state.agent, report_file(folder), episodes=2 * config.evaluation.episodes
-        )
+        report = evaluator.report(state.agent, 2 * config.evaluation.episodes)
+        write_json(report_file(folder), report)
         display.phase(Phase.RENDERING)
-        video = render_run(trainer.evaluator, state.agent, video_file(folder))
-    console.print(report_table(report))
+        video = evaluator.render(state.agent, video_file(folder))
+    console.print(evaluator.table(report))
     console.print(video, soft_wrap=True)

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from synthjax.configs import TrainConfig
+from synthjax.configs import TrainConfig, get, type_of
 from synthjax.errors import UserError, unknown
 from synthjax.motion.library import shipped_names
 from synthjax.training.dataclass_json import from_json, write_json
@@ -85,8 +85,12 @@ def load_config(folder: Path) -> TrainConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        return from_json(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        names = values if isinstance(values, dict) else {}
+        # The two names say of which types the other settings are; from_json tells if they are missing.
+        base = get(str(names.get("env", "imitation")), str(names.get("algorithm", "ppo")))
+        return from_json(type_of(base), values)
+    except (ValueError, UserError) as error:
         raise UserError(
             f"{path} cannot be read ({error}): use the version of synthjax that wrote it, or start a new run."
         ) from error

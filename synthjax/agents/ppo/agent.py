@@ -169,6 +169,11 @@ class PPO:
             "learning_rate": learning_rate,
         }
 
+    def working_bytes(self) -> int:
+        """Memory of one update: its observations, normalised, shuffled and in the networks' layers."""
+        per_sample = 6 * self.obs_dim + 4 * self.action_dim + 4 * sum(self.config.hidden)
+        return 4 * self.config.batch_size * per_sample
+
     def noise(self, failure_rate: jax.Array) -> jax.Array:
         """Standard deviation of the actions: explore while episodes fail, refine once they do not.
 

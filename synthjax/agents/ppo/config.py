@@ -41,3 +41,8 @@ class PPOConfig:
     def batch_size(self) -> int:
         """Environment steps between two updates."""
         return self.num_envs * self.unroll_length
+
+    @property
+    def minibatch_size(self) -> int:
+        """Environment steps of one gradient."""
+        return self.batch_size // self.num_minibatches

@@ -1,0 +1,104 @@
+"""Settings that cannot work are refused before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from synthjax.agents.ppo import PPOConfig
+from synthjax.configs.train import TrainConfig
+from synthjax.envs.imitation import ImitationConfig
+from synthjax.errors import UserError
+
+
+def validate(config: TrainConfig) -> None:
+    """Refuses sizes that cannot work.
+
+    Raises:
+      UserError: says which option to change.
+    """
+    physics, evaluation = config.physics, config.evaluation
+    _above_zero(
+        {
+            "--steps": config.steps,
+            "--epoch-iterations": config.epoch_iterations,
+            "--keep-checkpoints": config.keep_checkpoints,
+            "--physics.sim-dt": physics.sim_dt,
+            "--physics.n-substeps": physics.n_substeps,
+            "--physics.solver-iterations": physics.solver_iterations or 1,
+            "--evaluation.every": evaluation.every,
+            "--evaluation.episodes": evaluation.episodes,
+            "--evaluation.seconds": evaluation.seconds,
+        }
+    )
+    if evaluation.seconds < physics.sim_dt * physics.n_substeps:
+        raise UserError(f"--evaluation.seconds is {evaluation.seconds}: give at least one control step.")
+    for part in (config.task, config.agent):
+        _CHECKS[type(part)](part)
+
+
+def _imitation(task: ImitationConfig) -> None:
+    drift = task.drift
+    _above_zero(
+        {
+            "--task.max-episode-seconds": task.max_episode_seconds,
+            "--task.termination-distance": task.termination_distance,
+            "--task.drift.narrowest": drift.narrowest,
+            "--task.starts-per-bin": task.starts_per_bin,
+            "--task.bin-seconds": task.bin_seconds,
+        }
+    )
+    _shares({"--task.drift.rate": drift.rate})
+    if drift.narrowest > drift.widest:
+        raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
+    if drift.widen_above < drift.narrow_below:
+        raise UserError("--task.drift.widen-above must not be below --task.drift.narrow-below.")
+
+
+def _ppo(agent: PPOConfig) -> None:
+    _above_zero(
+        {
+            "--agent.num-envs": agent.num_envs,
+            "--agent.unroll-length": agent.unroll_length,
+            "--agent.num-minibatches": agent.num_minibatches,
+            "--agent.num-epochs": agent.num_epochs,
+            "--agent.learning-rate": agent.learning_rate,
+            "--agent.max-noise": agent.max_noise,
+            "--agent.target-kl": agent.target_kl,
+            "--agent.settled-kl": agent.settled_kl,
+            "--agent.min-noise": agent.min_noise,
+            "--agent.min-noise-failure": agent.min_noise_failure,
+        }
+    )
+    _shares({"--agent.average-decay": agent.average_decay, "--agent.settle-from": agent.settle_from})
+    _layers(agent.hidden)
+    if agent.min_noise_failure >= agent.max_noise_failure:
+        raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
+    if agent.settled_kl > 1.0:
+        raise UserError(f"--agent.settled-kl is {agent.settled_kl}: give a share of at most 1.")
+    if agent.batch_size % agent.num_minibatches:
+        raise UserError(
+            f"A batch of --agent.num-envs {agent.num_envs} x --agent.unroll-length {agent.unroll_length} = "
+            f"{agent.batch_size} does not divide into --agent.num-minibatches {agent.num_minibatches}: "
+            "choose a divisor."
+        )
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {ImitationConfig: _imitation, PPOConfig: _ppo}
+
+
+def _above_zero(options: Mapping[str, float]) -> None:
+    for option, value in options.items():
+        if value <= 0:
+            raise UserError(f"{option} is {value}: give a number above zero.")
+
+
+def _shares(options: Mapping[str, float]) -> None:
+    for option, value in options.items():
+        if not 0.0 <= value < 1.0:
+            raise UserError(f"{option} is {value}: give a number from 0 to below 1.")
+
+
+def _layers(hidden: tuple[int, ...]) -> None:
+    if not hidden or min(hidden) <= 0:
+        raise UserError(f"--agent.hidden is {hidden}: give the width of at least one layer, above zero.")

@@ -1,0 +1,89 @@
+"""Imitation episodes of one run's policies: the same compiled program whatever the starts."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
+from synthjax.training.build import Run
+from synthjax.training.evaluation import EpisodeTrace, Policy, run_episodes
+from synthjax.training.mesh import copied, split
+from synthjax.types import PyTree
+
+NO_NOISE = StartNoise(0.0, 0.0, 0.0)
+# Start noise of evaluations is fixed: runs of different seeds are compared on the same starts.
+SEED = 20_000
+
+
+class Episodes:
+    """Runs episodes of a policy in batches of one size, so that all of them compile once."""
+
+    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+        """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
+        self.run, self.deterministic = run, deterministic
+        self.seconds = seconds or run.config.evaluation.seconds
+        self._policy = _policy(run, deterministic)
+        devices = run.program.mesh.size
+        self._batch = devices * math.ceil(run.config.evaluation.episodes / devices)
+        self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
+        self._tables: dict[StartNoise, ResetTable] = {}
+
+    def spread(self, agent_state: PyTree, noise: StartNoise, episodes: int) -> EpisodeTrace:
+        """``episodes`` in equal shares for the clips; arrays on the host.
+
+        Starts are spread over the whole cycle of a loop, and over the first bin of any other clip: from its
+        middle on there would be less to fail in.
+        """
+        table, clips = self._table(noise), self.run.clips
+        starts = []
+        for clip, share in enumerate(np.array_split(np.arange(episodes), len(clips))):
+            bins = int(table.bins_in_clip[clip]) if clips[clip].loop else 1
+            first = int(table.bin_start[clip]) * table.per_bin
+            starts.append(np.linspace(first, first + bins * table.per_bin - 1, len(share)).round())
+        return self.episodes(agent_state, noise, np.concatenate(starts).astype(np.int32))
+
+    def firsts(self, agent_state: PyTree) -> EpisodeTrace:
+        """One episode of each clip from its beginning, without noise."""
+        table = self._table(NO_NOISE)
+        return self.episodes(agent_state, NO_NOISE, np.asarray(table.bin_start) * table.per_bin)
+
+    def episodes(self, agent_state: PyTree, noise: StartNoise, starts: np.ndarray) -> EpisodeTrace:
+        """One episode from each start, an index (N,) into the table of starts with ``noise``."""
+        mesh = self.run.program.mesh
+        agent_state = copied(mesh, agent_state)
+        batches = math.ceil(len(starts) / self._batch)
+        padded = np.resize(starts, batches * self._batch)
+        steps = round(self.seconds / self.run.env.control_dt)
+        traces = []
+        for number, batch in enumerate(np.split(padded, batches)):
+            key = jax.random.fold_in(jax.random.key(SEED), number)
+            first = self._start(self._table(noise), jnp.asarray(batch), jax.random.split(key, len(batch)))
+            trace = run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
+            traces.append(jax.device_get(trace))
+        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, : len(starts)], *traces)
+
+    def _table(self, noise: StartNoise) -> ResetTable:
+        if noise not in self._tables:
+            task = self.run.config.task
+            self._tables[noise] = build_reset_table(
+                self.run.body, self.run.clips, bin_seconds=task.bin_seconds, per_bin=task.starts_per_bin,
+                noise=noise, seed=SEED,
+            )  # fmt: skip
+        return self._tables[noise]
+
+
+@functools.cache
+def _policy(run: Run, deterministic: bool) -> Policy:
+    """The agent as a policy; the same object for the same run, because it is a static argument."""
+
+    def policy(state: PyTree, obs: jax.Array, keys: jax.Array) -> jax.Array:
+        act = jax.vmap(lambda o, key: run.agent.act(state, o, key, deterministic)[0])
+        actions: jax.Array = act(obs, keys)
+        return actions
+
+    return policy

@@ -1,0 +1,130 @@
+"""How an imitation policy is judged: figures by the fixed rule, the report as JSON and table, the video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from synthjax.envs.reset_table import StartNoise
+from synthjax.training.build import Run
+from synthjax.training.display import Shown
+from synthjax.training.episodes import NO_NOISE, Episodes
+from synthjax.training.offscreen import RendererUnavailable
+from synthjax.training.playback import VIDEO_FPS, resample
+from synthjax.training.scores import Scores, score, scores_by_clip, time_bins
+from synthjax.training.video import render_rollout
+from synthjax.types import PyTree
+
+# Beside the body, so that the two can be told apart.
+GHOST_OFFSET = (0.0, 0.9, 0.0)
+
+
+class ImitationEvaluator:
+    """``synthjax.training.evaluator.Evaluator`` for imitation."""
+
+    shown: ClassVar[Shown] = {
+        "reward": ("reward per step", lambda value: f"{value:.3f}"),
+        "completion": ("episode completion", lambda value: f"{value:.0%}"),
+        "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
+    }
+
+    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+        """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
+        self.run, self.deterministic = run, deterministic
+        self.episodes = Episodes(run, deterministic, seconds)
+
+    def figures(self, agent_state: PyTree, episodes: int) -> dict[str, float]:
+        """Figures of ``episodes`` exact starts by the fixed rule."""
+        scores = score(self.episodes.spread(agent_state, NO_NOISE, episodes))
+        return {name: value for name, value in scores.as_dict().items() if value is not None}
+
+    def sentence(self, figures: Mapping[str, float]) -> str:
+        """The main figures in words."""
+        return (
+            f"{figures['completion']:.0%} of evaluation episodes complete, "
+            f"body error {figures['body_error_mm']:.0f} mm"
+        )
+
+    def rank(self, figures: Mapping[str, float]) -> float:
+        """One number to compare checkpoints by: completion first, then body error."""
+        return figures["completion"] - min(figures["body_error_mm"], 1000.0) / 1e7
+
+    def report(self, agent_state: PyTree, episodes: int) -> dict[str, Any]:
+        """Figures by the fixed rule, from exact starts and from noisy ones.
+
+        Returns:
+          ``{"rule", "nominal", "start_noise", "clips", "time_bins", ...}`` as plain numbers.
+        """
+        names = [clip.name for clip in self.run.clips]
+        nominal = self.episodes.spread(agent_state, NO_NOISE, episodes)
+        noisy = self.episodes.spread(agent_state, StartNoise(), episodes)
+        return {
+            "rule": "fail: any body > 0.5 m off after aligning root xy and yaw, or a fall body on the ground",
+            "seconds": self.episodes.seconds,
+            "mode": "deterministic" if self.deterministic else "stochastic",
+            "nominal": score(nominal).as_dict(),
+            "start_noise": score(noisy).as_dict(),
+            "clips": {name: scores.as_dict() for name, scores in scores_by_clip(nominal, names).items()},
+            "time_bins": time_bins(nominal, names),
+        }
+
+    def table(self, report: dict[str, Any]) -> Table:
+        """The report for the terminal: one row per clip, and one for noisy starts."""
+        table = Table(
+            title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("starts", no_wrap=True)
+        for heading in ("complete", "body", "root-rel.", "joints", "distance", "skate"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        rows = dict(report["clips"])
+        if len(rows) > 1:
+            rows["all clips"] = report["nominal"]
+        rows["with noise"] = report["start_noise"]
+        for name, values in rows.items():
+            table.add_row(name, *_cells(Scores(**values)))
+        return table
+
+    def render(self, agent_state: PyTree, path: Path) -> str:
+        """Writes a video that goes through the clips, each from its first frame; falls are not cut.
+
+        Returns:
+          One line for the user: where the video is, or which package brings it.
+        """
+        run = self.run
+        trace = self.episodes.firsts(agent_state)
+        rate = 1.0 / run.env.control_dt
+        bodies: list[np.ndarray] = []
+        references: list[np.ndarray] = []
+        for number, clip in enumerate(run.clips):
+            share = self.episodes.seconds / len(run.clips)
+            frames = max(2, round(rate * (share if clip.loop else min(share, clip.duration))))
+            for poses, qpos in ((bodies, trace.qpos), (references, trace.reference_qpos)):
+                poses.append(resample(run.body.model, np.asarray(qpos)[:frames, number], rate))
+        try:
+            render_rollout(
+                run.body, np.concatenate(bodies), np.concatenate(references), VIDEO_FPS, path,
+                ghost_offset=GHOST_OFFSET,
+            )  # fmt: skip
+        except RendererUnavailable as unavailable:
+            return str(unavailable)
+        return f"Video: {path}"
+
+
+def _cells(scores: Scores) -> list[str]:
+    ratio, skate = scores.distance_ratio, scores.foot_skate
+    return [
+        f"{scores.completion:.0%}",
+        f"{scores.body_error_mm:.0f} mm",
+        f"{scores.root_relative_error_mm:.0f} mm",
+        f"{scores.joint_error_deg:.1f}°",
+        "-" if ratio is None else f"{ratio:.2f}",
+        "-" if skate is None else f"{skate:.2f} m/s",
+    ]
