@@ -1,4 +1,4 @@
-"""Diagonal Gaussian action distributions."""
+"""Diagonal Gaussian action distributions, plain and squashed by tanh."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def gaussian_log_prob(
     z = (action - mean) / std
     per_dim = -0.5 * jnp.square(z) - jnp.log(std) - 0.5 * jnp.log(2.0 * jnp.pi)
     return jnp.sum(jnp.where(active, per_dim, 0.0), axis=-1)
+
+
+def squashed_log_prob(
+    u: jax.Array, mean: jax.Array, std: jax.Array, active: jax.Array | bool = True
+) -> jax.Array:
+    """Log-density of ``tanh(u)`` where u (..., A) is drawn from N(mean, diag(std²)).  -> (...).
+
+    The Gaussian's density over the slope of tanh (Haarnoja et al. 2018a, appendix C, equation 21), with
+    log(1 - tanh²(u)) = 2 (log 2 - u - softplus(-2 u)), which stays exact where tanh saturates.
+    ``active`` (A,) bool leaves out dimensions that are not the policy's to decide.
+    """
+    log_slope = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+    return gaussian_log_prob(u, mean, std, active) - jnp.sum(jnp.where(active, log_slope, 0.0), axis=-1)
 
 
 def gaussian_kl(mean_p: jax.Array, std_p: jax.Array, mean_q: jax.Array, std_q: jax.Array) -> jax.Array:

@@ -1,0 +1,153 @@
+"""Prioritised sampling at one million entries: two ways to draw, and the replay's share of a training step.
+
+    python benchmarks/replay.py
+
+Draws 4096 of a million entries in proportion to their priorities by one cumulative sum over all of them
+and by sums over rows, which is how ``synthjax.agents.sac`` does it.  Then times all that the replay does
+in one iteration of SAC with 2048 environments of the imitation task (one ``add``, and for every gradient
+step drawing, gathering and new priorities) against the whole iteration.  The replay takes 4 to 8 GB.
+Writes ``benchmarks/results/replay_cpu.json``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from synthjax.agents.sac import SAC, SACConfig, SACState
+from synthjax.agents.sac import replay as replay_module
+from synthjax.agents.sac.priorities import ROW, sample
+from synthjax.agents.sac.replay import Entries, Replay
+from synthjax.configs.imitation import CPU
+from synthjax.physics.dispatch import wait_for_computations
+from synthjax.training.bench import machine
+from synthjax.training.build import build
+from synthjax.training.program import TrainProgram
+
+RESULT = Path(__file__).parent / "results" / "replay_cpu.json"
+ENTRIES, DRAWS = 2**20, 4096
+CONFIG = SACConfig(
+    num_envs=2048, unroll_length=4, capacity=ENTRIES, minibatch_size=DRAWS, samples_per_step=1.0,
+    learning_starts=1,
+)  # fmt: skip
+
+
+def main() -> None:
+    wait_for_computations()
+    result: dict[str, Any] = {
+        "machine": machine("python benchmarks/replay.py"),
+        "load_average": os.getloadavg(),
+        "entries": ENTRIES,
+        "draws": DRAWS,
+        "milliseconds_to_draw": drawing(),
+    }
+    print(json.dumps(result, indent=2), flush=True)
+    result["share"] = share()
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result["share"], indent=2))
+
+
+def drawing() -> dict[str, float]:
+    """Milliseconds of one call of either sampler."""
+    key = jax.random.key(0)
+    masses = jax.random.uniform(key, (ENTRIES,)) ** 2 + 1e-3
+    ways: dict[str, Callable] = {"flat": flat}
+    ways |= {f"rows_of_{row}": functools.partial(in_rows, row) for row in (16, ROW, 64, 128, 256, 1024)}
+    return {name: 1e3 * seconds(jax.jit(way), masses, key) for name, way in ways.items()}
+
+
+def flat(masses: jax.Array, key: jax.Array) -> jax.Array:
+    """Indices (DRAWS,) by one cumulative sum over all entries, stratified."""
+    cumulative = jnp.cumsum(masses)
+    strata = (jnp.arange(DRAWS) + jax.random.uniform(key, (DRAWS,))) / DRAWS
+    index = jnp.searchsorted(cumulative, strata * cumulative[-1], side="right")
+    return jnp.minimum(index, masses.shape[0] - 1)
+
+
+def in_rows(row: int, masses: jax.Array, key: jax.Array) -> jax.Array:
+    """Indices (DRAWS,) as the package draws them, with rows of another length."""
+    return sample(masses.reshape(-1, row), jnp.asarray(ENTRIES // row), DRAWS, key)
+
+
+def share() -> dict[str, float]:
+    """Milliseconds of one iteration at 2048 environments, and of the replay's part in it."""
+    env = build(CPU).env
+    agent = SAC(CONFIG, env.obs_dim, env.action_dim, env.action_mask)
+    program = TrainProgram(env, agent, CONFIG.num_envs, CONFIG.unroll_length)
+    state = program.start(0)
+    state = state.replace(agent=state.agent.replace(replay=filled(state.agent)))
+    state, _ = program.epoch(state, 1)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(program.epoch(state, 1))
+        times.append(time.perf_counter() - start)
+    iteration = statistics.median(times)
+
+    ring, key = state.agent.replay, jax.random.key(1)
+    new = jax.tree.map(lambda x: x[: CONFIG.batch_size] + 0.0, ring.entries)
+    steps = {"add": (add, new), "gradient_step": (draw_and_set, key)}
+    spent = {}
+    for name, (function, argument) in steps.items():
+        ring = function(ring, argument)
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            ring = jax.block_until_ready(function(ring, argument))
+            times.append(time.perf_counter() - start)
+        spent[name] = statistics.median(times)
+    total = spent["add"] + CONFIG.gradient_steps * spent["gradient_step"]
+    return {
+        "num_envs": CONFIG.num_envs,
+        "unroll_length": CONFIG.unroll_length,
+        "obs_dim": env.obs_dim,
+        "minibatch_size": CONFIG.minibatch_size,
+        "gradient_steps": CONFIG.gradient_steps,
+        "iteration_ms": 1e3 * iteration,
+        "add_ms": 1e3 * spent["add"],
+        "sample_and_set_priorities_ms": 1e3 * spent["gradient_step"],
+        "replay_share_of_iteration": total / iteration,
+    }
+
+
+def filled(state: SACState) -> Replay:
+    """The replay of a run that has filled it, with uneven priorities."""
+    masses = jax.random.uniform(jax.random.key(2), (ENTRIES,)) + 1e-3
+    return state.replay.replace(masses=masses, size=jnp.full(1, ENTRIES, jnp.int32))
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def add(ring: Replay, new: Entries) -> Replay:
+    return replay_module.add(ring, new, jnp.ones(CONFIG.batch_size, bool))
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def draw_and_set(ring: Replay, key: jax.Array) -> Replay:
+    """Everything of a gradient step that is the replay's; the batch is used so that it is gathered."""
+    index, batch, weights = replay_module.sample(ring, DRAWS, key, jnp.asarray(0.5))
+    used = sum(jnp.sum(leaf.reshape(DRAWS, -1), axis=1) for leaf in jax.tree.leaves(batch))
+    return replay_module.set_masses(ring, index, 0.5 + 0.1 * jnp.tanh(used * weights))
+
+
+def seconds(function: Callable, *args: Any, calls: int = 30) -> float:
+    """Median wall time of a call after the first."""
+    jax.block_until_ready(function(*args))
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*args))
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

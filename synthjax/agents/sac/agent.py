@@ -1,0 +1,303 @@
+"""Soft actor-critic (Haarnoja et al. 2018b): store, sample, update."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from synthjax.agents import distributions
+from synthjax.agents.collective import mean_over
+from synthjax.agents.networks import MLP
+from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
+from synthjax.agents.sac import losses, priorities, replay
+from synthjax.agents.sac.config import SACConfig
+from synthjax.agents.sac.replay import Replay
+from synthjax.agents.sac.returns import n_step_entries, update_reward_rate
+from synthjax.errors import UserError
+from synthjax.types import PyTree, Transition
+
+Metrics = dict[str, jax.Array]
+
+
+@struct.dataclass
+class SACState:
+    """Everything that SAC learns and remembers."""
+
+    params: dict[str, PyTree]  # "policy", "critics" (two, stacked) and "log_alpha"
+    targets: PyTree  # the critics' slow copies
+    opt_state: optax.OptState
+    normalizer: Normalizer
+    replay: Replay
+    reward_rate: jax.Array  # () moving average of the reward per step
+    updates: jax.Array  # () int32, unrolls stored
+    gradient_steps: jax.Array  # () int32
+
+
+@struct.dataclass
+class Batch:
+    """One minibatch as the losses see it, (B, ...)."""
+
+    obs: jax.Array  # normalised
+    action: jax.Array
+    reward: jax.Array  # sum over the window, centred if so configured
+    next_obs: jax.Array  # normalised
+    discount: jax.Array
+    weights: jax.Array  # of the critics' errors
+
+
+class SAC:
+    """SAC for a fixed observation and action size.  All methods are pure and traceable."""
+
+    # Parts of the state that each device has to itself, split along their leading axes; all else is equal.
+    split_fields = ("replay",)
+
+    def __init__(
+        self,
+        config: SACConfig,
+        obs_dim: int,
+        action_dim: int,
+        action_mask: np.ndarray | None = None,
+        num_devices: int = 1,
+    ):
+        """What is learned, and from what.
+
+        Args:
+          config: settings.
+          obs_dim: size of an observation.
+          action_dim: size of an action, each within +-1.
+          action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
+          num_devices: devices that the replay is split over.
+
+        Raises:
+          UserError: sizes that do not fit together.
+        """
+        if config.capacity < config.batch_size:
+            raise UserError(
+                f"The replay must hold at least one unroll: raise the capacity from {config.capacity} to "
+                f"{config.batch_size} or lower the number of environments."
+            )
+        if not 0 < config.learning_starts <= config.capacity:
+            raise UserError(
+                f"Choose learning_starts from 1 to the capacity {config.capacity}, so that learning starts."
+            )
+        if config.minibatch_size % num_devices:
+            raise UserError(
+                f"Choose a minibatch_size that {num_devices} devices divide, not {config.minibatch_size}."
+            )
+        self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
+        self.num_devices = num_devices
+        self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
+        self.policy = MLP(config.policy_hidden, 2 * action_dim, last_gain=0.01, activation=config.activation)
+        self.critic = MLP(
+            config.critic_hidden, 1, last_gain=1.0, activation=config.activation,
+            layer_norm=config.critic_layer_norm,
+        )  # fmt: skip
+        self.optimizer = optax.adam(config.learning_rate)
+
+    def init(self, key: jax.Array, first_obs: jax.Array) -> SACState:
+        """Fresh networks and an empty replay; the normaliser starts from ``first_obs`` (B, obs_dim)."""
+        policy_key, critic_key = jax.random.split(key)
+        pair = jnp.zeros(self.obs_dim + self.action_dim)
+        # Not mapped over the keys: XLA's CPU threads can wait for one another for ever in a batched QR
+        # decomposition, which orthogonal weights come from.
+        twins = [self.critic.init(twin_key, pair) for twin_key in jax.random.split(critic_key)]
+        critics = jax.tree.map(lambda *leaves: jnp.stack(leaves), *twins)
+        params: dict[str, PyTree] = {
+            "policy": self.policy.init(policy_key, jnp.zeros(self.obs_dim)),
+            "critics": critics,
+            "log_alpha": jnp.log(jnp.asarray(self.config.initial_alpha, float)),
+        }
+        return SACState(
+            params=params,
+            # A copy: the state is donated, and no buffer can be given away twice.
+            targets=jax.tree.map(jnp.copy, critics),
+            opt_state=self.optimizer.init(params),
+            normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
+            replay=replay.init_replay(self.config.capacity, self.obs_dim, self.action_dim, self.num_devices),
+            reward_rate=jnp.zeros(()),
+            updates=jnp.zeros((), jnp.int32),
+            gradient_steps=jnp.zeros((), jnp.int32),
+        )
+
+    def act(
+        self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Actions (..., A) within +-1 for observations (..., obs_dim); the update needs nothing else."""
+        normalized = self._normalize(state.normalizer, obs)
+        if deterministic:
+            mean, _ = self._distribution(state.params["policy"], normalized)
+            return jnp.where(self.active, jnp.tanh(mean), 0.0), {}
+        action, _ = self._sample_action(state.params["policy"], normalized, key)
+        if self.config.uniform_start:
+            uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
+            uniform = jnp.where(self.active, uniform, 0.0)
+            action = jnp.where(state.gradient_steps > 0, action, uniform)
+        return action, {}
+
+    def update(
+        self, state: SACState, data: Transition, key: jax.Array, axis: str | None = None
+    ) -> tuple[SACState, Metrics]:
+        """Stores an unroll (T, N, ...) and takes ``config.gradient_steps`` steps on what is stored.
+
+        Steps that ``data.extras["valid"]`` (T, N) bool denies are not stored.  Before ``learning_starts``
+        transitions there are no gradient steps, and their metrics are NaN.
+
+        Where ``data`` and the replay are split over devices along the mesh axis ``axis``, each device
+        samples from its own replay and gradients are averaged: what is learned is the same on all of them.
+        """
+        config = self.config
+        valid = data.extras.get("valid", jnp.ones(data.reward.shape, bool))
+        entries = n_step_entries(data, valid, config.gamma, config.n_step)
+        entries = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), entries)
+        state = dataclasses.replace(
+            state,
+            normalizer=update_normalizer(state.normalizer, data.obs, axis),
+            replay=replay.add(state.replay, entries, valid.reshape(-1)),
+            # A plain average until a moving one has seen enough.
+            reward_rate=update_reward_rate(
+                state.reward_rate, data.reward, valid,
+                jnp.maximum(config.reward_rate_step, 1.0 / (state.updates + 1.0)), axis,
+            ),
+            updates=state.updates + 1,
+        )  # fmt: skip
+
+        size, devices = state.replay.size[0], 1
+        if axis is not None:
+            size, devices = jax.lax.pmin(size, axis), jax.lax.axis_size(axis)
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+        step = functools.partial(
+            self._gradient_step, state=state, count=config.minibatch_size // devices, axis=axis
+        )
+
+        def learn(carry: tuple) -> tuple[tuple, Metrics]:
+            carry, metrics = jax.lax.scan(step, carry, jax.random.split(key, config.gradient_steps))
+            return carry, jax.tree.map(jnp.mean, metrics)
+
+        def wait(carry: tuple) -> tuple[tuple, Metrics]:
+            _, metrics = jax.eval_shape(learn, carry)
+            return carry, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), metrics)
+
+        # Of the replay only the priorities: entries that went in and out would be copied each time.
+        carry = (state.params, state.targets, state.opt_state, state.replay.masses, state.gradient_steps)
+        (params, targets, opt_state, masses, gradient_steps), metrics = jax.lax.cond(
+            size * devices >= config.learning_starts, learn, wait, carry
+        )
+        new_state = dataclasses.replace(
+            state,
+            params=params,
+            targets=targets,
+            opt_state=opt_state,
+            replay=dataclasses.replace(state.replay, masses=masses),
+            gradient_steps=gradient_steps,
+        )
+        return new_state, metrics | {
+            "alpha": jnp.exp(params["log_alpha"]),
+            "reward_rate": state.reward_rate,
+            "replay_size": mean_over(axis, state.replay.size[0].astype(jnp.float32)) * devices,
+        }
+
+    @property
+    def target_entropy(self) -> jax.Array:
+        """Nats () that the policy's entropy is held at: so many for each active action."""
+        return self.config.target_entropy * jnp.sum(self.active)
+
+    def importance_exponent(self, gradient_steps: jax.Array) -> jax.Array:
+        """Linear from ``importance_exponent`` to 1 (Schaul et al. 2016, section 3.4), ()."""
+        start = self.config.importance_exponent
+        return start + (1.0 - start) * jnp.minimum(gradient_steps / self.config.importance_steps, 1.0)
+
+    def loss(
+        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
+        """Sum of the losses of critics, policy and temperature, each with its own parameters.
+
+        Returns:
+          The loss (), the TD errors (2, B), and metrics.
+        """
+        config = self.config
+        key, next_key = jax.random.split(key)
+        frozen = jax.lax.stop_gradient(params)
+        alpha = jnp.exp(frozen["log_alpha"])
+
+        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, next_key)
+        next_q = self._q(targets, batch.next_obs, next_action)
+        bonus = -alpha * next_log_prob if config.entropy_in_target else jnp.zeros_like(next_log_prob)
+        target = losses.soft_target(batch.reward, batch.discount, next_q, bonus)
+        td_error = self._q(params["critics"], batch.obs, batch.action) - target
+        critic_loss = losses.critic_loss(td_error, batch.weights)
+
+        action, log_prob = self._sample_action(params["policy"], batch.obs, key)
+        q = self._q(frozen["critics"], batch.obs, action)
+        policy_loss = losses.policy_loss(log_prob, q, alpha)
+        temperature_loss = losses.temperature_loss(params["log_alpha"], log_prob, self.target_entropy)
+        metrics = {
+            "critic_loss": critic_loss,
+            "policy_loss": policy_loss,
+            "entropy": -jnp.mean(log_prob),
+            "q": jnp.mean(q),
+            "td_error": jnp.mean(jnp.abs(td_error)),
+        }
+        return critic_loss + policy_loss + temperature_loss, (td_error, metrics)
+
+    def _gradient_step(
+        self, carry: tuple, key: jax.Array, state: SACState, count: int, axis: str | None
+    ) -> tuple[tuple, Metrics]:
+        """One step on ``count`` transitions; of ``state`` what stays the same over all steps is used."""
+        params, targets, opt_state, masses, gradient_steps = carry
+        sample_key, loss_key = jax.random.split(key)
+        ring = dataclasses.replace(state.replay, masses=masses)
+        if self.config.prioritized:
+            exponent = self.importance_exponent(gradient_steps)
+            index, entries, weights = replay.sample(ring, count, sample_key, exponent)
+        else:
+            entries, weights = replay.sample_uniform(ring, count, sample_key), jnp.ones(count)
+        batch = Batch(
+            obs=self._normalize(state.normalizer, entries.obs),
+            action=entries.action,
+            reward=entries.reward - entries.horizon * state.reward_rate
+            if self.config.center_rewards
+            else entries.reward,
+            next_obs=self._normalize(state.normalizer, entries.next_obs),
+            discount=entries.discount,
+            weights=weights,
+        )
+        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(params, targets, batch, loss_key)
+        grads, metrics = mean_over(axis, (grads, metrics))
+        updates, opt_state = self.optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        targets = optax.incremental_update(params["critics"], targets, self.config.tau)
+        if self.config.prioritized:
+            error = jnp.max(jnp.abs(td_error), axis=0)
+            new = priorities.sampling_masses(error, self.config.priority_exponent)
+            ring = replay.set_masses(ring, index, new)
+        return (params, targets, opt_state, ring.masses, gradient_steps + 1), metrics
+
+    def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+        return normalize(normalizer, obs, self.config.observation_clip)
+
+    def _distribution(self, policy: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and standard deviation (..., A) of the actions before tanh."""
+        output: Any = self.policy.apply(policy, obs)
+        mean, spread = jnp.split(output, 2, axis=-1)
+        low, high = jnp.log(self.config.min_std), jnp.log(self.config.max_std)
+        return mean, jnp.exp(low + (high - low) * jax.nn.sigmoid(spread))
+
+    def _sample_action(self, policy: PyTree, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Actions (..., A) by reparameterisation, and their log-probabilities (...)."""
+        mean, std = self._distribution(policy, obs)
+        u = mean + std * jax.random.normal(key, mean.shape)
+        log_prob = distributions.squashed_log_prob(u, mean, std, self.active)
+        return jnp.where(self.active, jnp.tanh(u), 0.0), log_prob
+
+    def _q(self, critics: PyTree, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Both critics' values (2, B)."""
+        pair = jnp.concatenate([obs, action], axis=-1)
+        values: Any = jax.vmap(self.critic.apply, in_axes=(0, None))(critics, pair)
+        return values[..., 0]
