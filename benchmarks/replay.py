@@ -32,6 +32,7 @@ from synthjax.physics.dispatch import wait_for_computations
 from synthjax.training.bench import machine
 from synthjax.training.build import build
 from synthjax.training.program import TrainProgram
+from synthjax.types import Transition
 
 RESULT = Path(__file__).parent / "results" / "replay_cpu.json"
 ENTRIES, DRAWS = 2**20, 4096
@@ -79,33 +80,25 @@ def in_rows(row: int, masses: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def share() -> dict[str, float]:
-    """Milliseconds of one iteration at 2048 environments, and of the replay's part in it."""
+    """Milliseconds of one iteration at 2048 environments, of the update in it, and of the replay's part."""
     env = build(CPU).env
     agent = SAC(CONFIG, env.obs_dim, env.action_dim, env.action_mask)
     program = TrainProgram(env, agent, CONFIG.num_envs, CONFIG.unroll_length)
     state = program.start(0)
     state = state.replace(agent=state.agent.replace(replay=filled(state.agent)))
-    state, _ = program.epoch(state, 1)
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(program.epoch(state, 1))
-        times.append(time.perf_counter() - start)
-    iteration = statistics.median(times)
+    state, iteration = repeat(lambda state: program.epoch(state, 1)[0], state, calls=7)
 
-    ring, key = state.agent.replay, jax.random.key(1)
-    new = jax.tree.map(lambda x: x[: CONFIG.batch_size] + 0.0, ring.entries)
-    steps = {"add": (add, new), "gradient_step": (draw_and_set, key)}
-    spent = {}
-    for name, (function, argument) in steps.items():
-        ring = function(ring, argument)
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            ring = jax.block_until_ready(function(ring, argument))
-            times.append(time.perf_counter() - start)
-        spent[name] = statistics.median(times)
-    total = spent["add"] + CONFIG.gradient_steps * spent["gradient_step"]
+    new, key = jax.tree.map(lambda x: x[: CONFIG.batch_size] + 0.0, state.agent.replay.entries), state.key
+    data = Transition(
+        obs=new.obs, action=new.action, reward=new.reward, next_obs=new.next_obs,
+        terminated=new.discount == 0, truncated=new.discount == 0, extras={},
+    )  # fmt: skip
+    data = jax.tree.map(lambda x: x.reshape(CONFIG.unroll_length, CONFIG.num_envs, *x.shape[1:]), data)
+    update = jax.jit(lambda state: agent.update(state, data, key)[0], donate_argnums=0)
+    learner, updating = repeat(update, state.agent)
+    ring, adding = repeat(lambda ring: add(ring, new), learner.replay)
+    ring, drawn = repeat(lambda ring: draw_and_set(ring, key), ring)
+    total = adding + CONFIG.gradient_steps * drawn
     return {
         "num_envs": CONFIG.num_envs,
         "unroll_length": CONFIG.unroll_length,
@@ -113,10 +106,22 @@ def share() -> dict[str, float]:
         "minibatch_size": CONFIG.minibatch_size,
         "gradient_steps": CONFIG.gradient_steps,
         "iteration_ms": 1e3 * iteration,
-        "add_ms": 1e3 * spent["add"],
-        "sample_and_set_priorities_ms": 1e3 * spent["gradient_step"],
+        "update_ms": 1e3 * updating,
+        "add_ms": 1e3 * adding,
+        "sample_and_set_priorities_ms": 1e3 * drawn,
         "replay_share_of_iteration": total / iteration,
+        "replay_share_of_update": total / updating,
     }
+
+
+def repeat(function: Callable, state: Any, calls: int = 20) -> tuple[Any, float]:
+    """``state`` after ``calls`` of a function that takes its memory, and the median seconds of a call."""
+    state, times = jax.block_until_ready(function(state)), []
+    for _ in range(calls):
+        start = time.perf_counter()
+        state = jax.block_until_ready(function(state))
+        times.append(time.perf_counter() - start)
+    return state, statistics.median(times)
 
 
 def filled(state: SACState) -> Replay:
@@ -140,13 +145,7 @@ def draw_and_set(ring: Replay, key: jax.Array) -> Replay:
 
 def seconds(function: Callable, *args: Any, calls: int = 30) -> float:
     """Median wall time of a call after the first."""
-    jax.block_until_ready(function(*args))
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*args))
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return repeat(lambda _: function(*args), None, calls)[1]
 
 
 if __name__ == "__main__":
