@@ -72,7 +72,7 @@ def install_brax(folder: Path) -> Path:
 
 def synthjax_rate(seconds: float) -> dict[str, Any]:
     """The default imitation run."""
-    run = build(configs.get("imitation", devices.default_preset()))
+    run = build(configs.get("imitation", preset=devices.default_preset()))
     return dataclasses.asdict(measure(run, "training", BENCHMARKS["training"], seconds))
 
 

@@ -158,7 +158,7 @@ def train(args: list[str]) -> None:
     chosen, _ = first.parse_known_args(args)
     resumed = None if chosen.resume is None else run_folder.find_run(chosen.resume)
     if resumed is None:
-        base = configs.get(chosen.env, chosen.agent, chosen.preset or devices.default_preset())
+        base = configs.get(chosen.env, chosen.agent, preset=chosen.preset or devices.default_preset())
     else:
         base = run_folder.load_config(resumed)
 
@@ -194,7 +194,7 @@ class PolicyOptions:
     best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
     mode: Literal["deterministic", "stochastic"] = "deterministic"  # mean actions, or sampled ones
     seconds: float | None = None  # length of an episode; that of the run's evaluations if not given
-    motion: str | None = None  # other clips than the run's
+    motion: str | None = None  # other clips than the run's, for imitation
     fine: tyro.conf.FlagCreatePairsOff[bool] = False  # half the time step and 100 solver iterations
 
 
@@ -202,7 +202,7 @@ class PolicyOptions:
 class EvalOptions(PolicyOptions):
     """How much is evaluated, and where the figures go."""
 
-    episodes: int = 256  # episodes each with exact and with noisy starts
+    episodes: int = 256  # of each kind of start
     out: Path | None = None  # JSON file; evaluation.json, or a name with the options, if not given
 
 
@@ -261,6 +261,8 @@ def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
     folder = run_folder.find_run(options.run)
     devices.enable_compilation_cache()
     policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
+    if options.seconds is not None and options.seconds < policy.run.env.control_dt:
+        raise UserError(f"--seconds is {options.seconds}: give at least one control step.")
     evaluator = make_evaluator(policy.run, options.mode == "deterministic", options.seconds)
     return evaluator, policy.agent_state, folder
 
@@ -314,7 +316,7 @@ def bench(args: list[str]) -> None:
     wait_for_computations()
     console = Console()
     with console.status("") as status:
-        config = configs.get("imitation", devices.default_preset())
+        config = configs.get("imitation", preset=devices.default_preset())
         sizes = sizes or [config.agent.num_envs]
         rows = bench(config, options.engines.split(","), sizes, options.seconds, status.update)
     console.print(table(rows))

@@ -43,7 +43,7 @@ class PhysicsState:
     kinematics: Kinematics
     warmstart: jax.Array  # (nv,) solver warm start; zero after a reset
     xfrc_applied: jax.Array  # (nbody, 6) external force and torque (pushes), world axes
-    actuator_force: jax.Array  # (nu,) N m
+    actuator_force: jax.Array  # (nu,) before the gear: N m of position servos, control of torque motors
     ground_contact: jax.Array  # (nbody,) number of contact points with the ground
     ground_load: jax.Array  # (nbody,) sum of contact-force magnitudes, friction included, N
     ground_force: jax.Array  # (nbody, 3) sum of normal forces of the ground ON the body, world axes, N
@@ -125,6 +125,22 @@ class Agent(Protocol):
         """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is."""
         ...
 
+    def acting(self, state: PyTree) -> PyTree:
+        """``state`` without what :meth:`act` has no use for, if that is large."""
+        ...
+
+    def placement(self, split: PyTree, copied: PyTree) -> PyTree:
+        """A prefix of the state: ``split`` where each device has a part of its own, else ``copied``."""
+        ...
+
     def working_bytes(self) -> int:
         """Memory that one update needs beside the state, all devices together."""
+        ...
+
+    def resident_bytes(self) -> int:
+        """Memory of the state's parts that an update changes in place, all devices together."""
+        ...
+
+    def memory_advice(self, excess: int) -> str:
+        """What the user can lower when a run needs ``excess`` bytes more than there are."""
         ...

@@ -165,6 +165,23 @@ def test_resume_takes_the_settings_of_the_run_and_changes_them(trained: list, na
     assert trained == [(dataclasses.replace(before, steps=9_000_000), run_folder.RUNS / "old", True)]
 
 
+def test_resume_refuses_another_agent(trained: list, capsys: pytest.CaptureFixture[str]) -> None:
+    run_folder.save_config(run_folder.RUNS / "old", configs.get("imitation"))
+    assert cli.main(["train", "--resume", "runs/old", "--agent", "sac"]) == 2
+    assert "a run of --env imitation --agent ppo: start a new one" in capsys.readouterr().err
+    assert not trained
+
+
+def test_bench_starts_from_the_preset_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import synthjax.training.bench as module
+
+    calls = []
+    monkeypatch.setattr(module, "bench", lambda *args: calls.append(args) or [])
+    assert cli.main(["bench", "--num-envs", "4,8"]) == 0
+    assert calls[0][0] == configs.get("imitation")
+    assert calls[0][2] == [4, 8]
+
+
 @pytest.mark.parametrize("option", ["--preset cpu", "--run-dir elsewhere"])
 def test_resume_refuses_options_of_a_new_run(
     option: str, trained: list, capsys: pytest.CaptureFixture[str]
@@ -187,6 +204,13 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
         ("--env imitaton", "did you mean imitation?"),
         ("--preset gpus", "did you mean gpu"),
         ("--agent poo", "did you mean ppo?"),
+        ("--env continuous --task.fallen-share 0.9 --task.clip-share 0.2", "together"),
+        ("--env continuous --task.guide.frames-per-second 0", "above zero"),
+        ("--env continuous --task.life-seconds 0.01", "at least one control step"),
+        ("--env continuous --task.assist.rate 3", "below 1"),
+        ("--agent sac --agent.tau 2", "at most 1"),
+        ("--agent sac --agent.min-std 2", "below --agent.max-std"),
+        ("--agent sac --agent.n-step 0", "above zero"),
         ("--num-envs 0", "above zero"),
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),

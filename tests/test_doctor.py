@@ -86,9 +86,9 @@ def test_no_hint_where_the_gpu_is_used_or_absent(monkeypatch: pytest.MonkeyPatch
 
 def test_too_large_a_run_is_refused_before_it_allocates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "available_memory", lambda device: 2**30)
-    devices.check_memory(2**30)
-    with pytest.raises(UserError, match=r"about 3\.0 GiB .* has 1\.0 GiB left: lower --num-envs\."):
-        devices.check_memory(3 * 2**30)
+    devices.check_memory(2**30, str)
+    with pytest.raises(UserError, match=r"about 3\.0 GiB .* has 1\.0 GiB left: free 2147483648\."):
+        devices.check_memory(3 * 2**30, lambda excess: f"free {excess}")
 
 
 def test_memory_limit_of_a_container_counts_cached_files_as_free(tmp_path: Path) -> None:

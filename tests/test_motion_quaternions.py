@@ -47,6 +47,19 @@ def test_logarithm_exponential_and_angle_match_scipy(a: Rotation, b: Rotation) -
 
 
 @few
+@given(rotations, st.floats(-3.0, 3.0, width=32))
+def test_twist_is_what_turning_about_z_adds(a: Rotation, yaw: float) -> None:
+    tilt = a.as_rotvec() * [1.0, 1.0, 0.0]  # a rotation about a horizontal axis has no twist
+    if np.linalg.norm(tilt) < 3.0:
+        turn = Rotation.from_euler("z", yaw)
+        same(q.quat_twist(quat(turn * Rotation.from_rotvec(tilt))), turn)
+
+
+def test_twist_upside_down_is_finite() -> None:
+    np.testing.assert_array_equal(q.quat_twist(jnp.array([0.0, 1.0, 0.0, 0.0])), [1.0, 0.0, 0.0, 0.0])
+
+
+@few
 @given(rotations)
 def test_6d_is_the_first_two_columns(a: Rotation) -> None:
     matrix = a.as_matrix()

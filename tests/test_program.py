@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import pytest
 
 from synthjax import configs
 from synthjax.training.build import build
 
 
-def test_an_epoch_gives_back_the_types_it_takes() -> None:
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+@pytest.mark.parametrize("env", ["imitation", "continuous"])
+def test_an_epoch_gives_back_the_types_it_takes(env: str, algorithm: str) -> None:
     """A weakly typed leaf in the first state would make every run compile its program twice."""
-    config = configs.get("imitation")
+    config = configs.get(env, algorithm)
+    small = {"imitation": {"starts_per_bin": 1}, "continuous": {"falls": 4}}[env]
     config = dataclasses.replace(
         config,
         agent=dataclasses.replace(config.agent, num_envs=4, unroll_length=4),
-        task=dataclasses.replace(config.task, starts_per_bin=1),
+        task=dataclasses.replace(config.task, **small),
     )
     program = build(config).program
     first = jax.eval_shape(program.init, jax.random.key(0))

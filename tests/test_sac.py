@@ -362,8 +362,7 @@ def test_sizes_that_do_not_fit_are_refused(changes, devices, named):
 def test_devices_have_replays_of_their_own_and_learn_the_same():
     agent = SAC(SMALL, OBS, ACTIONS, num_devices=2)
     mesh = Mesh(np.array(jax.devices()[:2]), (WORLDS,))
-    parts = {field.name: COPIED for field in dataclasses.fields(SACState)}
-    specs = SACState(**parts | dict.fromkeys(SAC.split_fields, SPLIT))
+    specs = agent.placement(SPLIT, COPIED)
 
     def local(state: SACState, data: Transition):
         data = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), data)
@@ -437,3 +436,13 @@ def test_training_repeats_itself_for_a_seed():
     jax.tree.map(np.testing.assert_array_equal, first.env.obs, again.env.obs)
     assert not np.array_equal(first.env.obs, other.env.obs)
     assert int(first.agent.updates) == 50
+
+
+@pytest.mark.parametrize(("devices", "fits"), [(1, 49_000), (2, 47_980)])
+def test_a_replay_too_large_for_memory_is_told_the_size_that_fits(devices: int, fits: int) -> None:
+    """A thousand entries too many, and a fiftieth more to be sure, on each device."""
+    agent = SAC(dataclasses.replace(SMALL, capacity=50_020), OBS, ACTIONS, num_devices=devices)
+    per_entry = agent.resident_bytes() / 50_020
+    advice = agent.memory_advice(round(1000 * per_entry))
+    assert abs(int(advice.split()[-2]) - fits) <= 2
+    assert agent.memory_advice(int(60_000 * per_entry)) == "lower --num-envs and --agent.capacity"

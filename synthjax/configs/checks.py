@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synthjax.agents.ppo import PPOConfig
+from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import TrainConfig
+from synthjax.envs.continuous import ContinuousConfig
 from synthjax.envs.imitation import ImitationConfig
 from synthjax.errors import UserError
 
@@ -31,8 +33,11 @@ def validate(config: TrainConfig) -> None:
             "--evaluation.seconds": evaluation.seconds,
         }
     )
-    if evaluation.seconds < physics.sim_dt * physics.n_substeps:
+    step = physics.sim_dt * physics.n_substeps
+    if evaluation.seconds < step:
         raise UserError(f"--evaluation.seconds is {evaluation.seconds}: give at least one control step.")
+    if isinstance(config.task, ContinuousConfig) and config.task.life_seconds < step:
+        raise UserError(f"--task.life-seconds is {config.task.life_seconds}: give at least one control step.")
     for part in (config.task, config.agent):
         _CHECKS[type(part)](part)
 
@@ -53,6 +58,30 @@ def _imitation(task: ImitationConfig) -> None:
         raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
     if drift.widen_above < drift.narrow_below:
         raise UserError("--task.drift.widen-above must not be below --task.drift.narrow-below.")
+
+
+def _continuous(task: ContinuousConfig) -> None:
+    guide, assist = task.guide, task.assist
+    _above_zero(
+        {
+            "--task.life-seconds": task.life_seconds,
+            "--task.falls": task.falls,
+            "--task.guide-scale": task.guide_scale,
+            "--task.guide.frames-per-second": guide.frames_per_second,
+            "--task.guide.full-speed-below": guide.full_speed_below,
+            "--task.guide.slowest": guide.slowest,
+            "--task.guide.stand-seconds": guide.stand_seconds,
+            "--task.guide.lost-seconds": guide.lost_seconds,
+        }
+    )
+    _shares({"--task.assist.rate": assist.rate})
+    if assist.raise_below > assist.ease_above:
+        raise UserError("--task.assist.raise-below must not be above --task.assist.ease-above.")
+    for option, share in (("fallen-share", task.fallen_share), ("clip-share", task.clip_share)):
+        if share < 0.0:
+            raise UserError(f"--task.{option} is {share}: give a share of at least 0.")
+    if task.fallen_share + task.clip_share > 1.0:
+        raise UserError("--task.fallen-share and --task.clip-share together must not be above 1.")
 
 
 def _ppo(agent: PPOConfig) -> None:
@@ -84,7 +113,43 @@ def _ppo(agent: PPOConfig) -> None:
         )
 
 
-_CHECKS: dict[type, Callable[[Any], None]] = {ImitationConfig: _imitation, PPOConfig: _ppo}
+def _sac(agent: SACConfig) -> None:
+    _above_zero(
+        {
+            "--agent.num-envs": agent.num_envs,
+            "--agent.unroll-length": agent.unroll_length,
+            "--agent.capacity": agent.capacity,
+            "--agent.minibatch-size": agent.minibatch_size,
+            "--agent.samples-per-step": agent.samples_per_step,
+            "--agent.n-step": agent.n_step,
+            "--agent.tau": agent.tau,
+            "--agent.learning-rate": agent.learning_rate,
+            "--agent.initial-alpha": agent.initial_alpha,
+            "--agent.min-std": agent.min_std,
+            "--agent.importance-steps": agent.importance_steps,
+        }
+    )
+    _shares(
+        {
+            "--agent.gamma": agent.gamma,
+            "--agent.importance-exponent": agent.importance_exponent,
+            "--agent.reward-rate-step": agent.reward_rate_step,
+        }
+    )
+    _layers(agent.policy_hidden)
+    _layers(agent.critic_hidden)
+    if agent.tau > 1.0:
+        raise UserError(f"--agent.tau is {agent.tau}: give a share of at most 1.")
+    if agent.min_std >= agent.max_std:
+        raise UserError("--agent.min-std must be below --agent.max-std.")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    ImitationConfig: _imitation,
+    ContinuousConfig: _continuous,
+    PPOConfig: _ppo,
+    SACConfig: _sac,
+}
 
 
 def _above_zero(options: Mapping[str, float]) -> None:
@@ -101,4 +166,4 @@ def _shares(options: Mapping[str, float]) -> None:
 
 def _layers(hidden: tuple[int, ...]) -> None:
     if not hidden or min(hidden) <= 0:
-        raise UserError(f"--agent.hidden is {hidden}: give the width of at least one layer, above zero.")
+        raise UserError(f"The layers are {hidden} wide: give the width of at least one, above zero.")

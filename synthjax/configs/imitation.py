@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from synthjax.agents.ppo import PPOConfig
+from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import TrainConfig
 from synthjax.envs.imitation import ImitationConfig
 
@@ -21,4 +22,23 @@ GPU = dataclasses.replace(
     evaluation=dataclasses.replace(CPU.evaluation, every=6_000_000, episodes=512),
 )
 
-PRESETS: dict[str, dict[str, TrainConfig]] = {"ppo": {"cpu": CPU, "gpu": GPU}}
+# Off-policy: fewer worlds between updates, and a replay of some thousand steps of each.
+SAC_CPU = TrainConfig(
+    algorithm="sac",
+    task=CPU.task,
+    steps=2_000_000,
+    epoch_iterations=24,
+    checkpoint_seconds=300.0,
+    agent=SACConfig(capacity=131_072),
+)
+SAC_GPU = dataclasses.replace(
+    SAC_CPU,
+    steps=20_000_000,
+    agent=SACConfig(num_envs=2048, capacity=1_048_576, minibatch_size=8192),
+    evaluation=GPU.evaluation,
+)
+
+PRESETS: dict[str, dict[str, TrainConfig]] = {
+    "ppo": {"cpu": CPU, "gpu": GPU},
+    "sac": {"cpu": SAC_CPU, "gpu": SAC_GPU},
+}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from synthjax.configs import imitation
+from synthjax.configs import continuous, imitation
 from synthjax.configs.train import TrainConfig
 from synthjax.errors import unknown
 
 # The first agent of an environment is the one that it is trained with if none is named.
-PRESETS: dict[str, dict[str, dict[str, TrainConfig]]] = {"imitation": imitation.PRESETS}
+PRESETS: dict[str, dict[str, dict[str, TrainConfig]]] = {
+    "imitation": imitation.PRESETS,
+    "continuous": continuous.PRESETS,
+}
 
 
-def get(env: str, algorithm: str | None = None, preset: str = "cpu") -> TrainConfig:
+def get(env: str, algorithm: str | None = None, *, preset: str = "cpu") -> TrainConfig:
     """The preset called ``preset`` of environment ``env`` for an agent, its usual one if not given.
 
     Raises:

@@ -8,10 +8,12 @@ from typing import Annotated, Generic, Literal, TypeVar
 import tyro
 
 from synthjax.agents.ppo import PPOConfig
+from synthjax.agents.sac import SACConfig
+from synthjax.envs.continuous import ContinuousConfig
 from synthjax.envs.imitation import ImitationConfig
 
-TaskConfig = TypeVar("TaskConfig", bound=ImitationConfig)  # of any environment
-AgentConfig = TypeVar("AgentConfig", bound=PPOConfig)  # of any agent
+TaskConfig = TypeVar("TaskConfig", bound=ImitationConfig | ContinuousConfig)  # of any environment
+AgentConfig = TypeVar("AgentConfig", bound=PPOConfig | SACConfig)  # of any agent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +50,9 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
 
     task: TaskConfig
     agent: AgentConfig
-    env: Literal["imitation"] = "imitation"  # the task
+    env: Literal["imitation", "continuous"] = "imitation"  # the task
     # how the policy is learned
-    algorithm: Annotated[Literal["ppo"], tyro.conf.arg(name="agent")] = "ppo"
+    algorithm: Annotated[Literal["ppo", "sac"], tyro.conf.arg(name="agent")] = "ppo"
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
     steps: int = 5_000_000  # environment steps in all; learning settles towards their end

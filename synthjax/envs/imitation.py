@@ -21,6 +21,7 @@ from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.motion import quaternions as quat
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import MotionLibrary
 from synthjax.physics.base import Physics
@@ -222,7 +223,8 @@ class ImitationEnv:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""
         body = physics.kinematics
         duration = self.library.duration[task.clip]
-        parts = observation.body_parts(body, self.root, jnp.asarray(self.bodies))
+        heading = quat.quat_heading(body.xquat[self.root])
+        parts = observation.body_parts(body, self.root, jnp.asarray(self.bodies), heading)
         parts |= {"previous_action": task.previous_action}
         parts |= observation.phase_parts(task.time, duration, self.library.loop[task.clip])
         for steps in self.config.lookahead:

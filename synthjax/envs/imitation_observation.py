@@ -19,15 +19,15 @@ NEAR = 0.1
 RATE_SCALE = 0.1
 
 
-def body_parts(body: Kinematics, root: int, bodies: jax.Array) -> dict[str, jax.Array]:
+def body_parts(body: Kinematics, root: int, bodies: jax.Array, heading: jax.Array) -> dict[str, jax.Array]:
     """The simulated body at time t.
 
     Args:
       body: its kinematics.
       root: id of the root body.
       bodies: (B,) ids of the bodies whose positions are seen.
+      heading: (4,) rotation of the heading frame.
     """
-    heading = quat.quat_heading(body.xquat[root])
     return {
         "root_height": body.xpos[root, 2:3],  # m
         "root_rotation": quat.quat_to_6d(quat.quat_mul(quat.quat_conj(heading), body.xquat[root])),

@@ -87,6 +87,18 @@ def quat_heading(q: jax.Array) -> jax.Array:
     return jnp.stack([jnp.cos(half), zero, zero, jnp.sin(half)], axis=-1)
 
 
+def quat_twist(q: jax.Array) -> jax.Array:
+    """Rotation about z that is left when the shortest tilt is taken off ``q``.  (..., 4) -> (..., 4).
+
+    As a heading it stays sound for a figure that lies on its face or back, where :func:`quat_heading` is
+    arbitrary; it is so itself for one upside down.
+    """
+    zero = jnp.zeros_like(q[..., 0])
+    tilted = q[..., 0] ** 2 + q[..., 3] ** 2 > _EPS
+    w = jnp.where(tilted, q[..., 0], 1.0)
+    return quat_normalize(jnp.stack([w, zero, zero, jnp.where(tilted, q[..., 3], 0.0)], axis=-1))
+
+
 def quat_to_6d(q: jax.Array) -> jax.Array:
     """First two columns of the rotation matrix, one after the other.  (..., 4) -> (..., 6).
 

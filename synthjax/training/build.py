@@ -10,8 +10,10 @@ import jax
 import mujoco
 
 from synthjax.agents.ppo import PPO
+from synthjax.agents.sac import SAC
 from synthjax.bodies import Body, make_body
 from synthjax.configs.train import PhysicsConfig, TrainConfig
+from synthjax.envs.continuous import ContinuousEnv
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
@@ -59,13 +61,24 @@ def _imitation(config: TrainConfig, body: Body, physics: Physics, clips: list[Cl
     return ImitationEnv(body, physics, clips, config.task, seed=config.seed)
 
 
-def _ppo(config: TrainConfig, env: Env) -> PPO:
+def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[Clip]) -> ContinuousEnv:
+    return ContinuousEnv(body, physics, clips, config.task, seed=config.seed)
+
+
+def _ppo(config: TrainConfig, env: Env, num_devices: int) -> PPO:
     num_updates = -(-config.steps // config.agent.batch_size)
     return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
 
 
-ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {"imitation": _imitation}
-AGENTS: dict[str, Callable[[TrainConfig, Env], Agent]] = {"ppo": _ppo}
+def _sac(config: TrainConfig, env: Env, num_devices: int) -> SAC:
+    return SAC(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_devices)
+
+
+ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {
+    "imitation": _imitation,
+    "continuous": _continuous,
+}
+AGENTS: dict[str, Callable[[TrainConfig, Env, int], Agent]] = {"ppo": _ppo, "sac": _sac}
 
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
 ITERATIONS = {"newton": 6, "pgs": 10}
@@ -81,9 +94,9 @@ def build(config: TrainConfig) -> Run:
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ENVS[config.env](config, body, physics, clips)
-    agent = AGENTS[config.algorithm](config, env)
     sizes = config.agent
     mesh = worlds_mesh(sizes.num_envs, sizes.minibatch_size)
+    agent = AGENTS[config.algorithm](config, env, mesh.size)
     program = TrainProgram(env, agent, sizes.num_envs, sizes.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 
@@ -113,12 +126,14 @@ def build_physics(config: PhysicsConfig, body: Body) -> Physics:
 def check_run_fits(run: Run) -> None:
     """Estimates memory from shapes alone, before anything is allocated.
 
-    What one device holds: the state, its copy while an epoch runs, and the agent's working set.
+    What one device holds: the state, its copy while an epoch runs but for what is changed in place, and
+    the agent's working set.
 
     Raises:
       UserError: the run does not fit; says what to lower.
     """
     state = jax.eval_shape(run.program.init, jax.random.key(0))
-    worlds = tree_bytes(state.env)
-    split = 2 * worlds + run.agent.working_bytes()
-    check_memory(2 * (tree_bytes(state) - worlds) + split // run.program.mesh.size)
+    worlds, resident = tree_bytes(state.env), run.agent.resident_bytes()
+    split = 2 * worlds + resident + run.agent.working_bytes()
+    copied = 2 * (tree_bytes(state) - worlds - resident)
+    check_memory(copied + split // run.program.mesh.size, run.agent.memory_advice)

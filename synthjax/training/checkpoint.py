@@ -34,8 +34,8 @@ DAMAGED = ".damaged"
 class CheckpointManager:
     """The checkpoints of one run, under ``run_dir/checkpoints/<step>``.
 
-    Kept are the newest ``keep`` and the one with the highest score.  Saving is synchronous: it takes a
-    fraction of a second, and the state it is given may be donated right after.
+    Kept are the newest ``keep`` and the one with the highest score.  Saving is synchronous, so that
+    the state it is given may be donated right after; without a replay it takes a fraction of a second.
     """
 
     def __init__(self, run_dir: Path, keep: int = 3, read_only: bool = False) -> None:

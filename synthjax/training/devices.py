@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -109,16 +110,17 @@ def tree_bytes(tree: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def check_memory(bytes_needed: int) -> None:
+def check_memory(bytes_needed: int, advice: Callable[[int], str]) -> None:
     """Raises UserError if the default device has less than ``bytes_needed`` left.
 
     Args:
         bytes_needed: estimate made before anything is allocated.
+        advice: says what to lower for so many bytes too many.
     """
     device = jax.devices()[0]
     free = available_memory(device)
     if free is not None and bytes_needed > free:
         raise UserError(
             f"This run needs about {bytes_needed / _GIB:.1f} GiB of memory but the {device.platform} has "
-            f"{free / _GIB:.1f} GiB left: lower --num-envs."
+            f"{free / _GIB:.1f} GiB left: {advice(bytes_needed - free)}."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import jax
@@ -11,13 +10,12 @@ import numpy as np
 
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.training.build import Run
-from synthjax.training.evaluation import EpisodeTrace, Policy, run_episodes
+from synthjax.training.evaluation import EpisodeTrace, run_episodes
 from synthjax.training.mesh import copied, split
+from synthjax.training.policies import SEED, make_policy
 from synthjax.types import PyTree
 
 NO_NOISE = StartNoise(0.0, 0.0, 0.0)
-# Start noise of evaluations is fixed: runs of different seeds are compared on the same starts.
-SEED = 20_000
 
 
 class Episodes:
@@ -27,7 +25,7 @@ class Episodes:
         """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
         self.seconds = seconds or run.config.evaluation.seconds
-        self._policy = _policy(run, deterministic)
+        self._policy = make_policy(run, deterministic)
         devices = run.program.mesh.size
         self._batch = devices * math.ceil(run.config.evaluation.episodes / devices)
         self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
@@ -75,15 +73,3 @@ class Episodes:
                 noise=noise, seed=SEED,
             )  # fmt: skip
         return self._tables[noise]
-
-
-@functools.cache
-def _policy(run: Run, deterministic: bool) -> Policy:
-    """The agent as a policy; the same object for the same run, because it is a static argument."""
-
-    def policy(state: PyTree, obs: jax.Array, keys: jax.Array) -> jax.Array:
-        act = jax.vmap(lambda o, key: run.agent.act(state, o, key, deterministic)[0])
-        actions: jax.Array = act(obs, keys)
-        return actions
-
-    return policy

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,10 @@ from jax.sharding import Mesh, PartitionSpec
 from synthjax.envs.distances import aligned_distances, foot_skate, root_relative_distances, world_distances
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.training.mesh import COPIED, SPLIT, over_worlds
+from synthjax.training.policies import Policy
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
 
 FAIL_DISTANCE = 0.5  # m
-
-# (policy's parameters, observations (N, obs_dim), random keys (N,)) -> actions (N, A)
-Policy = Callable[[PyTree, jax.Array, jax.Array], jax.Array]
 
 
 @struct.dataclass
@@ -59,7 +56,7 @@ def run_episodes(
 
     Args:
       env: its termination and time limit are not used; the fixed rule is.
-      policy: see :data:`Policy`; static.
+      policy: see :data:`~synthjax.training.policies.Policy`; static.
       policy_state: the policy's parameters.
       first: (N, ...) states at their starts; each brings the random key of its world.
       num_steps: T.

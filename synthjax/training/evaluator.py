@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from rich.table import Table
 
 from synthjax.training.build import Run
+from synthjax.training.continuous_evaluator import ContinuousEvaluator
 from synthjax.training.display import Shown
 from synthjax.training.imitation_evaluator import ImitationEvaluator
 from synthjax.types import PyTree
@@ -44,7 +45,10 @@ class Evaluator(Protocol):
         ...
 
 
-EVALUATORS: dict[str, Callable[[Run, bool, float | None], Evaluator]] = {"imitation": ImitationEvaluator}
+EVALUATORS: dict[str, Callable[[Run, bool, float | None], Evaluator]] = {
+    "imitation": ImitationEvaluator,
+    "continuous": ContinuousEvaluator,
+}
 
 
 def make_evaluator(run: Run, deterministic: bool = True, seconds: float | None = None) -> Evaluator:

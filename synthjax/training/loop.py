@@ -82,7 +82,9 @@ class Trainer:
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """The figures of the policy as it stands, which are logged and compared."""
         self.display.phase(Phase.EVALUATING)
-        figures = self.evaluator.figures(state.agent, self.run.config.evaluation.episodes)
+        figures = self.evaluator.figures(
+            self.run.agent.acting(state.agent), self.run.config.evaluation.episodes
+        )
         self.display.message(f"{self.env_steps(state):,} steps: {self.evaluator.sentence(figures)}")
         return figures
 

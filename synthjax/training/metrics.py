@@ -53,6 +53,8 @@ class MetricsWriter:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         for name, value in values.items():
+            if not math.isfinite(value):
+                continue  # TensorBoard's writer would warn on the screen at every one
             self._tensorboard.add_scalar(f"{kind}/{name}", value, env_steps)
 
     def close(self) -> None:

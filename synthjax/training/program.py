@@ -32,11 +32,6 @@ class TrainState:
     iteration: jax.Array  # () int32, updates so far
 
 
-# Only the worlds are split over devices.
-_parts: dict[str, Any] = {field.name: COPIED for field in dataclasses.fields(TrainState)} | {"env": SPLIT}
-SPECS: PyTree = TrainState(**_parts)
-
-
 class TrainProgram:
     """Collects ``unroll_length`` steps of ``num_envs`` worlds, learns from them, and repeats."""
 
@@ -53,6 +48,9 @@ class TrainProgram:
         self.num_envs, self.unroll_length = num_envs, unroll_length
         self.mesh = Mesh(np.array(jax.devices()[:1]), (WORLDS,)) if mesh is None else mesh
         self._worlds = AutoReset(env)
+        # What is split over devices: the worlds, and what the agent says.
+        parts: dict[str, Any] = {field.name: COPIED for field in dataclasses.fields(TrainState)}
+        self.specs = TrainState(**parts | {"env": SPLIT, "agent": agent.placement(SPLIT, COPIED)})
 
     @property
     def steps_per_iteration(self) -> int:
@@ -61,7 +59,7 @@ class TrainProgram:
 
     def start(self, seed: int) -> TrainState:
         """:meth:`init`, on the devices of the mesh."""
-        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), SPECS)
+        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), self.specs)
         return jax.jit(self.init, out_shardings=shardings)(jax.random.key(seed))
 
     def init(self, key: jax.Array) -> TrainState:
@@ -114,11 +112,11 @@ class TrainProgram:
         def local(state: TrainState) -> TrainState:
             return dataclasses.replace(state, env=self.collect(state)[0])
 
-        return over_worlds(self.mesh, local, (SPECS,), SPECS)(state)
+        return over_worlds(self.mesh, local, (self.specs,), self.specs)(state)
 
     def iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Collect, update the agent, update the context."""
-        return over_worlds(self.mesh, self._iterate, (SPECS,), (SPECS, COPIED))(state)
+        return over_worlds(self.mesh, self._iterate, (self.specs,), (self.specs, COPIED))(state)
 
     @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
     def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
@@ -128,7 +126,7 @@ class TrainProgram:
             state, metrics = jax.lax.scan(lambda s, _: self._iterate(s), state, length=iterations)
             return state, jax.tree.map(jnp.mean, metrics)
 
-        return over_worlds(self.mesh, local, (SPECS,), (SPECS, COPIED))(state)
+        return over_worlds(self.mesh, local, (self.specs,), (self.specs, COPIED))(state)
 
     def _iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One iteration as one device sees it."""

@@ -48,9 +48,10 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
             return
         display.phase(Phase.EVALUATING)
-        report = evaluator.report(state.agent, 2 * config.evaluation.episodes)
+        acting = run.agent.acting(state.agent)
+        report = evaluator.report(acting, 2 * config.evaluation.episodes)
         write_json(report_file(folder), report)
         display.phase(Phase.RENDERING)
-        video = evaluator.render(state.agent, video_file(folder))
+        video = evaluator.render(acting, video_file(folder))
     console.print(evaluator.table(report))
     console.print(video, soft_wrap=True)

@@ -39,6 +39,8 @@ def load_policy(
       UserError: no checkpoint, or one that does not fit its configuration.
     """
     config = load_config(folder)
+    if motion is not None and config.env != "imitation":
+        raise UserError(f"--motion is for imitation: the clips of {folder} are part of its observation.")
     if motion is not None:
         config = dataclasses.replace(config, motion=motion)
     run = build(finer(config) if fine else config)
@@ -50,7 +52,8 @@ def load_policy(
             f"go on with 'synthjax train --resume {folder}'."
         )
     template = jax.eval_shape(run.program.init, jax.random.key(0))
-    template = dataclasses.replace(template, env=None, ctx=None, key=None, iteration=None)
+    acting = run.agent.acting(template.agent)
+    template = dataclasses.replace(template, agent=acting, env=None, ctx=None, key=None, iteration=None)
     state, _ = checkpoints.restore(step, template, expected=run.identity, partial=True)
     return SavedPolicy(run, state.agent, step)
 

@@ -169,6 +169,22 @@ class PPO:
             "learning_rate": learning_rate,
         }
 
+    def acting(self, state: PPOState) -> PPOState:
+        """All of it: nothing is large."""
+        return state
+
+    def placement(self, split: PyTree, copied: PyTree) -> PyTree:
+        """All devices hold the same state."""
+        return copied
+
+    def resident_bytes(self) -> int:
+        """Nothing is so large that it had to be changed in place."""
+        return 0
+
+    def memory_advice(self, excess: int) -> str:
+        """Fewer environments; how many fewer depends on the physics."""
+        return "lower --num-envs"
+
     def working_bytes(self) -> int:
         """Memory of one update: its observations, normalised, shuffled and in the networks' layers."""
         per_sample = 6 * self.obs_dim + 4 * self.action_dim + 4 * sum(self.config.hidden)

@@ -55,9 +55,6 @@ class Batch:
 class SAC:
     """SAC for a fixed observation and action size.  All methods are pure and traceable."""
 
-    # Parts of the state that each device has to itself, split along their leading axes; all else is equal.
-    split_fields = ("replay",)
-
     def __init__(
         self,
         config: SACConfig,
@@ -202,6 +199,35 @@ class SAC:
             "reward_rate": state.reward_rate,
             "replay_size": mean_over(axis, state.replay.size[0].astype(jnp.float32)) * devices,
         }
+
+    def acting(self, state: SACState) -> SACState:
+        """``state`` without its replay."""
+        return dataclasses.replace(state, replay=None)  # type: ignore[arg-type]
+
+    def placement(self, split: PyTree, copied: PyTree) -> PyTree:
+        """Each device has its own part of the replay; all else is equal."""
+        fields: dict[str, Any] = {field.name: copied for field in dataclasses.fields(SACState)}
+        return SACState(**fields | {"replay": split})
+
+    def working_bytes(self) -> int:
+        """Memory of one update: the unroll as entries, and a minibatch in the networks' layers."""
+        config = self.config
+        layers = 2 * sum(config.policy_hidden) + 6 * sum(config.critic_hidden)
+        per_sample = 6 * self.obs_dim + 6 * self.action_dim + layers
+        return 4 * (3 * config.batch_size * self.obs_dim + config.minibatch_size * per_sample)
+
+    def resident_bytes(self) -> int:
+        """The replay: it is donated and changed in place."""
+        return replay.replay_bytes(self.config.capacity, self.obs_dim, self.action_dim)
+
+    def memory_advice(self, excess: int) -> str:
+        """The capacity that fits, if the replay is what is too large."""
+        per_entry = self.resident_bytes() / self.config.capacity
+        # The excess is one device's, the capacity that of all.
+        fits = int(self.config.capacity - 1.02 * self.num_devices * excess / per_entry)
+        if fits <= max(self.config.batch_size, self.config.learning_starts):
+            return "lower --num-envs and --agent.capacity"
+        return f"a replay of --agent.capacity {fits} fits"
 
     @property
     def target_entropy(self) -> jax.Array:

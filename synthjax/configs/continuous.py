@@ -1,0 +1,51 @@
+"""Presets of always-on life."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from synthjax.agents.ppo import PPOConfig
+from synthjax.agents.sac import SACConfig
+from synthjax.configs.train import EvaluationConfig, TrainConfig
+from synthjax.envs.continuous import ContinuousConfig
+
+CPU = TrainConfig(
+    env="continuous",
+    motion="getup_facedown,getup_faceup",
+    steps=15_000_000,
+    task=ContinuousConfig(),
+    # Nothing fails here, so the noise is the same all along.
+    agent=PPOConfig(gamma=0.97, reward_scale=0.09, max_noise=0.15, min_noise=0.15),
+    evaluation=EvaluationConfig(every=500_000),
+)
+
+GPU = dataclasses.replace(
+    CPU,
+    steps=100_000_000,
+    epoch_iterations=20,
+    agent=dataclasses.replace(CPU.agent, num_envs=4096, unroll_length=8, num_minibatches=16),
+    evaluation=EvaluationConfig(every=10_000_000, episodes=256),
+)
+
+SAC_CPU = TrainConfig(
+    env="continuous",
+    algorithm="sac",
+    motion=CPU.motion,
+    task=CPU.task,
+    evaluation=CPU.evaluation,
+    steps=3_000_000,
+    epoch_iterations=24,
+    checkpoint_seconds=300.0,
+    agent=SACConfig(capacity=131_072, center_rewards=True),
+)
+SAC_GPU = dataclasses.replace(
+    SAC_CPU,
+    steps=30_000_000,
+    agent=dataclasses.replace(SAC_CPU.agent, num_envs=2048, capacity=1_048_576, minibatch_size=8192),
+    evaluation=GPU.evaluation,
+)
+
+PRESETS: dict[str, dict[str, TrainConfig]] = {
+    "ppo": {"cpu": CPU, "gpu": GPU},
+    "sac": {"cpu": SAC_CPU, "gpu": SAC_GPU},
+}

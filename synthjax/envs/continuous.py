@@ -1,0 +1,333 @@
+"""Always-on life as a pure environment of one world: lie, get up, stand, and never end.
+
+The policy's action is an offset from the pose of a guide that runs through get-up clips
+(:mod:`synthjax.envs.guide`); the reward is a continuing one.  Nothing terminates but a world that has
+blown up; a life is cut after some seconds, with its value bootstrapped, so that all starts are seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from synthjax.bodies import Body
+from synthjax.envs import continuous_observation as observation
+from synthjax.envs.assist import AssistConfig, assist_force, update_share
+from synthjax.envs.body_parts import BodyParts
+from synthjax.envs.continuous_starts import start_table
+from synthjax.envs.guide import Guide, GuideConfig, GuideState
+from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.motion.clip import Clip
+from synthjax.motion.packing import unpack_row
+from synthjax.physics.base import Physics
+from synthjax.rewards import (
+    ContinuingInputs,
+    continuing_reward,
+    joint_strain,
+    motor_use,
+    nearest_pose_distance,
+    total,
+)
+from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
+from synthjax.types import EnvState, Kinematics, PhysicsState
+
+ON_FEET_STEP = 0.1  # weight of one update in the average that the help follows
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuousConfig:
+    """The task, apart from the body, the get-up clips and the physics."""
+
+    reward: str = "default"  # name in synthjax.rewards.CONTINUING_REWARDS
+    # hinges that the policy moves; others hold the guide's pose, which torque motors cannot: they all move
+    steered: Literal["main", "all"] = "main"
+    action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
+    life_seconds: float = 8.0  # most after which a world starts anew, with its value bootstrapped
+    falls: int = 256  # settled falls that worlds start in
+    fallen_share: float = 0.6  # of the starts: settled falls
+    clip_share: float = 0.25  # of the starts: frames of the get-up clips; the others stand
+    guide_weight: float = 0.3  # of the reward for being where the guide is
+    guide_scale: float = 0.5  # pose distance at which it is worth exp(-1)
+    guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
+    assist: AssistConfig = dataclasses.field(default_factory=AssistConfig)
+    phases: PhaseConfig = dataclasses.field(default_factory=PhaseConfig)
+
+
+@struct.dataclass
+class ContinuousContext:
+    """What all worlds share and epochs change."""
+
+    assist: jax.Array  # () share of the help that is left
+    on_feet: jax.Array  # () moving average of the share of time that worlds are on their feet
+
+
+@struct.dataclass
+class ContinuousTask:
+    """What one world remembers."""
+
+    guide: GuideState
+    phase: jax.Array  # () int32, a value of Phase
+    age: jax.Array  # () int32, control steps; a life is cut at ``max_steps``
+    fresh: jax.Array  # () bool, no action has been taken yet
+    previous_action: jax.Array  # (nu,)
+    variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
+
+
+class ContinuousEnv:
+    """``synthjax.types.Env`` for always-on life; see the module's docstring."""
+
+    def __init__(
+        self, body: Body, physics: Physics, clips: list[Clip], config: ContinuousConfig, seed: int = 0
+    ):
+        self.body, self.physics, self.config = body, physics, config
+        self.parts = BodyParts.of(body)
+        self.guide = Guide(body, clips, config.guide, self.parts.root)
+        self.reward = continuing_reward(config.reward)
+        self.control_dt = physics.control_dt
+        self.max_steps = round(config.life_seconds / self.control_dt)
+        self.action_dim = body.model.nu
+        share = config.action_scale if body.actuation == "pd" else 1.0
+        self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
+        steered = config.steered == "main" and body.actuation == "pd"
+        self.action_mask = (
+            np.isin(body.joints, body.main_joints) if steered else np.ones(self.action_dim, bool)
+        )
+        self.starts, self.start_probabilities = start_table(
+            body, clips, config.falls, config.fallen_share, config.clip_share, seed
+        )
+        self.layout = self._observation_layout()
+        self.obs_dim = self.layout.dim
+
+    # ------------------------------------------------------------------ the Env protocol
+
+    def init_context(self) -> ContinuousContext:
+        """All the help there is."""
+        return ContinuousContext(assist=jnp.ones(()), on_feet=jnp.zeros(()))
+
+    def unassisted(self) -> ContinuousContext:
+        """No help: what a policy is judged in."""
+        return ContinuousContext(assist=jnp.zeros(()), on_feet=jnp.zeros(()))
+
+    def reset(self, ctx: ContinuousContext, key: jax.Array) -> EnvState:
+        """A settled fall, a frame of a get-up clip, or standing.
+
+        Lives are cut after half to all of ``life_seconds``: of one length they would all be equally old,
+        and a batch would show one part of life.
+        """
+        key, start_key, age_key = jax.random.split(key, 3)
+        index = jax.random.categorical(start_key, jnp.log(self.start_probabilities))
+        state = self.start_at(self.gather(self.starts[index]), key)
+        age = jax.random.randint(age_key, (), 0, self.max_steps // 2 + 1)
+        return dataclasses.replace(state, task=dataclasses.replace(state.task, age=age))
+
+    def gather(self, row: jax.Array) -> Kinematics:
+        """The kinematics of a packed row."""
+        return unpack_row(row, self.body.model.nq, self.body.model.nv)
+
+    def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
+        """A life that begins at ``body``."""
+        physics, task = self._start(body)
+        return EnvState(
+            physics=physics,
+            obs=flatten(self.observe(physics, task)),
+            reward=jnp.zeros(()),
+            terminated=jnp.zeros((), bool),
+            truncated=jnp.zeros((), bool),
+            task=task,
+            metrics={name: jnp.zeros(()) for name in self._metric_names()},
+            key=key,
+        )
+
+    def step(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
+        """One control step."""
+        task = state.task
+        helped = self._helped(state.physics, ctx.assist)
+        physics = self.physics.step(task.variant, helped, self.control(action, task.guide))
+        body = physics.kinematics
+        new_task = dataclasses.replace(
+            task,
+            guide=self.guide.advance(task.guide, body, self.control_dt),
+            phase=self._phase(task.phase, body),
+            age=task.age + 1,
+            fresh=jnp.zeros((), bool),
+            previous_action=action,
+        )
+        inputs = self._inputs(state.physics, physics, task, new_task, action)
+        terms = self._terms(inputs, body, new_task.guide)
+        terminated = physics.bad
+        over = new_task.age >= self.max_steps
+        on_feet = new_task.phase >= Phase.STANDING.value
+        reward = jnp.where(terminated, 0.0, total(terms))
+        metrics = {
+            "reward": reward,
+            "on_feet": on_feet.astype(jnp.float32),
+            "height": body.xpos[self.parts.root, 2] / self.body.standing_height,
+            "assist": ctx.assist,
+            "failed": (terminated | (over & ~on_feet)).astype(jnp.float32),
+            "completed": (over & on_feet & ~terminated).astype(jnp.float32),
+            "bad_world": terminated.astype(jnp.float32),
+            "overflow": physics.overflow.astype(jnp.float32),
+            **{f"reward_{name}": term for name, term in terms.items()},
+        }
+        return dataclasses.replace(
+            state,
+            physics=physics,
+            obs=flatten(self.observe(physics, new_task)),
+            reward=reward,
+            terminated=terminated,
+            truncated=over & ~terminated,
+            task=new_task,
+            metrics=metrics,
+        )
+
+    def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
+        """``on_true`` where ``done`` (), else ``on_false``."""
+        physics = self.physics.select(done, on_true.physics, on_false.physics)
+        chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
+        return dataclasses.replace(chosen, physics=physics)
+
+    def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
+        """Steps on the feet and all steps, summed over the leading axis of ``state``."""
+        on_feet = state.metrics["on_feet"]
+        return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
+
+    def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
+        """Less help as the worlds stand more."""
+        now = stats["on_feet"] / jnp.maximum(stats["steps"], 1.0)
+        on_feet = ctx.on_feet + ON_FEET_STEP * (now - ctx.on_feet)
+        return ContinuousContext(
+            assist=update_share(self.config.assist, ctx.assist, on_feet), on_feet=on_feet
+        )
+
+    # ------------------------------------------------------------------ its parts
+
+    def control(self, action: jax.Array, guide: GuideState) -> jax.Array:
+        """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
+        if self.body.actuation != "pd":
+            return self.action_scale * jnp.clip(action, -1.0, 1.0)
+        ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + self.control_dt))
+        return ahead.qpos[7:] + self.action_scale * action
+
+    def observe(self, physics: PhysicsState, task: ContinuousTask) -> dict[str, jax.Array]:
+        """The named parts of the observation; see :mod:`synthjax.envs.continuous_observation`."""
+        ahead = dataclasses.replace(task.guide, time=task.guide.time + self.control_dt)
+        target = self.guide.sample(ahead)
+        parts = observation.body_parts(physics, self.parts)
+        parts |= {"strain": self._strain(physics), "previous_action": task.previous_action}
+        parts |= observation.guide_parts(
+            physics.kinematics, target, self.parts.root,
+            task.guide, self.guide.library.duration, self.guide.height(ahead),
+        )  # fmt: skip
+        return parts
+
+    def _phase(self, previous: jax.Array, body: Kinematics) -> jax.Array:
+        """The phase of ``body``: the original's rule for its reward, else with hysteresis.  -> () int32."""
+        height, up = body.xpos[self.parts.root, 2], up_z(body, self.parts.root)
+        speed = jnp.linalg.norm(body.linvel[self.parts.root, :2])
+        if self.config.reward == "seed":
+            return seed_phase(height, up, speed)
+        standing = jnp.asarray(self.body.standing_height)
+        return next_phase(self.config.phases, previous, height, standing, up, speed)
+
+    def _helped(self, physics: PhysicsState, share: jax.Array) -> PhysicsState:
+        """``physics`` with the hand under its chest."""
+        chest = self.parts.chest
+        force = assist_force(
+            self.config.assist, share, physics.kinematics.xpos[chest, 2],
+            self.parts.standing_chest_height, self.parts.weight,
+        )  # fmt: skip
+        return dataclasses.replace(physics, xfrc_applied=physics.xfrc_applied.at[chest, 2].set(force))
+
+    def _terms(self, inputs: ContinuingInputs, body: Kinematics, guide: GuideState) -> dict[str, jax.Array]:
+        """The named terms of the reward.
+
+        Being where the guide is pays the more the higher the guide's root is: lying beside a guide that
+        lies is worth little.  The original knows no guide.
+        """
+        terms = self.reward(inputs)
+        if self.config.reward == "seed":
+            return terms
+        near = jnp.exp(-jnp.square(self.guide.distance(body, guide) / self.config.guide_scale))
+        height = self.guide.height(guide) / self.body.standing_height
+        return terms | {"guide": self.config.guide_weight * height * near}
+
+    def _strain(self, physics: PhysicsState) -> jax.Array:
+        parts = self.parts
+        torque = parts.gear * physics.actuator_force
+        return joint_strain(physics.kinematics.qpos[7:], parts.joint_range, torque, parts.torque_limit)
+
+    def _inputs(
+        self,
+        before: PhysicsState,
+        physics: PhysicsState,
+        task: ContinuousTask,
+        new_task: ContinuousTask,
+        action: jax.Array,
+    ) -> ContinuingInputs:
+        """What the reward of the step from ``before`` to ``physics`` is computed from."""
+        body, parts = physics.kinematics, self.parts
+        torque = parts.gear * physics.actuator_force
+        # The original has motors whose control is the share of their torque that it asks for.
+        control = torque / parts.torque_limit
+        upward = physics.ground_force[:, 2]
+        return ContinuingInputs(
+            height=body.xpos[parts.root, 2],
+            previous_height=before.kinematics.xpos[parts.root, 2],
+            standing_height=jnp.asarray(self.body.standing_height),
+            head_height=body.xpos[parts.head, 2],
+            standing_head_height=jnp.asarray(parts.standing_head_height),
+            up=up_z(body, parts.root),
+            velocity=body.linvel[parts.root],
+            control=control,
+            motor_use=motor_use(torque, parts.torque_limit),
+            strain=self._strain(physics),
+            pose_distance=nearest_pose_distance(body.qpos[7:], self.guide.poses),
+            foot_height=body.xpos[parts.feet, 2],
+            hand_height=body.xpos[parts.hands, 2],
+            knee_height=body.xpos[parts.knees, 2],
+            foot_force=parts.sole_of_body @ upward,
+            hand_force=upward[parts.hands],
+            knee_force=upward[parts.knees],
+            weight=jnp.asarray(parts.weight),
+            action=action,
+            previous_action=jnp.where(task.fresh, action, task.previous_action),
+            phase=new_task.phase,
+            control_dt=self.control_dt,
+        )
+
+    def _metric_names(self) -> list[str]:
+        """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
+        names = ["reward", "on_feet", "height", "assist", "failed", "completed", "bad_world", "overflow"]
+        return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
+
+    def _terms_of_first_start(self) -> dict[str, jax.Array]:
+        physics, task = self._start(self.gather(self.starts[0]))
+        inputs = self._inputs(physics, physics, task, task, task.previous_action)
+        return self._terms(inputs, physics.kinematics, task.guide)
+
+    def _start(self, body: Kinematics) -> tuple[PhysicsState, ContinuousTask]:
+        task = ContinuousTask(
+            guide=self.guide.nearest(body),
+            phase=self._phase(jnp.asarray(Phase.RECOVERING.value), body),
+            age=jnp.zeros((), jnp.int32),
+            fresh=jnp.ones((), bool),
+            previous_action=jnp.zeros(self.action_dim),
+            variant={},
+        )
+        return self.physics.restore(body), task
+
+    def _observation_layout(self) -> ObservationLayout:
+        parts: dict[str, jax.Array] = {}
+        jax.eval_shape(lambda: parts.update(self.observe(*self._start(self.gather(self.starts[0])))))
+        return ObservationLayout.of(parts)
+
+
+def up_z(body: Kinematics, root: int) -> jax.Array:
+    """How upright the root is: z of its up axis in the world, [-1, 1].  -> ()."""
+    _, x, y, _ = body.xquat[root]
+    return 1.0 - 2.0 * (x * x + y * y)

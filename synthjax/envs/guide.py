@@ -1,0 +1,130 @@
+"""The guide of a body that gets up: which frame of which get-up clip it is at, and how it goes on.
+
+A fallen body is put at the nearest frame of the clips; from there the guide runs on as fast as the body
+follows, and ends in standing.  A body that is left behind, or knocked over, is put at its nearest frame
+again.  So the task has no episodes: falling is only another place in the clips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from synthjax.bodies import Body
+from synthjax.errors import UserError
+from synthjax.motion import quaternions as quat
+from synthjax.motion.clip import Clip
+from synthjax.motion.library import MotionLibrary
+from synthjax.types import Kinematics
+
+_STANDS = 0.8  # of the standing height and of the up axis at the end of a clip
+
+
+@dataclasses.dataclass(frozen=True)
+class GuideConfig:
+    """How the guide waits for the body and when it starts over."""
+
+    frames_per_second: float = 15.0  # of the frames that a body may be put at
+    attitude_weight: float = 2.0  # of the distance between up axes (2 at most) against hinge angles in rad
+    full_speed_below: float = 0.35  # pose distance up to which the guide runs as fast as its clip
+    slowest: float = 0.2  # share of the clip's speed at which it runs when the body is far off
+    stand_seconds: float = 0.7  # from the end of a clip to the standing pose
+    lost_height: float = 0.35  # standing heights that the root may be below the guide's
+    lost_seconds: float = 0.7  # how long it may be so before the guide starts over
+
+
+@struct.dataclass
+class GuideState:
+    """Where the guide of one world is."""
+
+    clip: jax.Array  # () int32
+    time: jax.Array  # () s since the clip's first frame; beyond its end comes standing
+    lost: jax.Array  # () s for which the body has been left behind
+
+
+class Guide:
+    """The get-up clips of one body as a guide; all methods are pure and of one world."""
+
+    def __init__(self, body: Body, clips: list[Clip], config: GuideConfig, root: int):
+        """``root`` is the id of the body's root.
+
+        Raises:
+          UserError: a clip does not end in standing.
+        """
+        for clip in clips:
+            up = float(up_in_body(jnp.asarray(clip.qpos[-1, 3:7], jnp.float32))[2])
+            if clip.loop or clip.qpos[-1, 2] < _STANDS * body.standing_height or up < _STANDS:
+                raise UserError(
+                    f"The motion '{clip.name}' does not end in standing: choose clips that get up, "
+                    "such as getup_facedown,getup_faceup."
+                )
+        self.config, self.root = config, root
+        self.library = MotionLibrary.from_clips(clips)
+        self.standing_height = body.standing_height
+        self._standing = jnp.asarray(body.standing_qpos[7:], jnp.float32)
+        self._weights = jnp.asarray(np.isin(body.joints, body.main_joints), jnp.float32)
+        poses, ups, clip_ids, times = [], [], [], []
+        for index, clip in enumerate(clips):
+            rows = np.arange(0, clip.num_frames, max(1, round(clip.fps / config.frames_per_second)))
+            poses.append(clip.qpos[rows, 7:])
+            ups.append(np.asarray(up_in_body(jnp.asarray(clip.qpos[rows, 3:7], jnp.float32))))
+            clip_ids.append(np.full(len(rows), index))
+            times.append(rows / clip.fps)
+        self.poses = jnp.asarray(np.concatenate(poses), jnp.float32)  # (P, nu) rad
+        self._ups = jnp.asarray(np.concatenate(ups), jnp.float32)  # (P, 3)
+        self._clips = jnp.asarray(np.concatenate(clip_ids), jnp.int32)  # (P,)
+        self._times = jnp.asarray(np.concatenate(times), jnp.float32)  # (P,) s
+
+    def nearest(self, body: Kinematics) -> GuideState:
+        """The frame that ``body`` is nearest to, by hinge angles and the direction of up."""
+        angles = jnp.square(self.poses - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
+        ups = jnp.sum(jnp.square(self._ups - up_in_body(body.xquat[self.root])), axis=-1)
+        best = jnp.argmin(angles + self.config.attitude_weight * ups)
+        return GuideState(clip=self._clips[best], time=self._times[best], lost=jnp.zeros(()))
+
+    def sample(self, state: GuideState) -> Kinematics:
+        """The pose to be in.  After the end of a clip its hinges go over to the standing pose."""
+        frame = self.library.sample(state.clip, state.time)
+        share = jnp.clip(
+            (state.time - self.library.duration[state.clip]) / self.config.stand_seconds, 0.0, 1.0
+        )
+        angles = frame.qpos[7:] + share * (self._standing - frame.qpos[7:])
+        return dataclasses.replace(frame, qpos=frame.qpos.at[7:].set(angles))
+
+    def height(self, state: GuideState) -> jax.Array:
+        """Height of the guide's root, m; standing height once its clip is over.  -> ()."""
+        over = state.time > self.library.duration[state.clip]
+        return jnp.where(over, self.standing_height, self.library.sample(state.clip, state.time).qpos[2])
+
+    def distance(self, body: Kinematics, state: GuideState) -> jax.Array:
+        """How far ``body`` is from the guide: RMS over main hinges and the weighted up axes.  -> ()."""
+        pose = self.sample(state)
+        angles = jnp.square(pose.qpos[7:] - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
+        ups = jnp.sum(jnp.square(up_in_body(pose.xquat[self.root]) - up_in_body(body.xquat[self.root])))
+        return jnp.sqrt(angles + self.config.attitude_weight * ups)
+
+    def speed(self, distance: jax.Array) -> jax.Array:
+        """Share of the clip's speed at a pose distance ().  -> ()."""
+        return jnp.clip(2.0 - distance / self.config.full_speed_below, self.config.slowest, 1.0)
+
+    def advance(self, state: GuideState, body: Kinematics, control_dt: float) -> GuideState:
+        """The guide after a control step that led to ``body``."""
+        config = self.config
+        # The body is at t+1, so it is compared with where the guide is then if it does not wait.
+        ahead = dataclasses.replace(state, time=state.time + control_dt)
+        speed = self.speed(self.distance(body, ahead))
+        moved = dataclasses.replace(state, time=state.time + speed * control_dt)
+        behind = self.height(moved) - body.xpos[self.root, 2] > config.lost_height * self.standing_height
+        moved = dataclasses.replace(moved, lost=jnp.where(behind, state.lost + control_dt, 0.0))
+        again = moved.lost > config.lost_seconds
+        return jax.tree.map(lambda a, b: jnp.where(again, a, b), self.nearest(body), moved)
+
+
+def up_in_body(rotation: jax.Array) -> jax.Array:
+    """The world's up axis in the axes of a body with ``rotation``.  (..., 4) -> (..., 3)."""
+    up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (*rotation.shape[:-1], 3))
+    return quat.quat_rotate_inverse(rotation, up)

@@ -1,0 +1,151 @@
+"""How an always-on policy is judged: get-up attempts from settled falls, and a video of some of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from synthjax.envs.getup_starts import SIDES, content_hash, getup_starts, side_of
+from synthjax.envs.reset_table import pack
+from synthjax.training.build import Run
+from synthjax.training.display import Shown
+from synthjax.training.getup import (
+    HOLD_SECONDS,
+    AttemptTrace,
+    GetupScores,
+    run_attempts,
+    score_attempts,
+)
+from synthjax.training.mesh import copied, split
+from synthjax.training.offscreen import RendererUnavailable
+from synthjax.training.playback import VIDEO_FPS, resample
+from synthjax.training.policies import SEED, make_policy
+from synthjax.training.video import render_rollout
+from synthjax.types import PyTree
+
+FILMED_SECONDS = 6.0  # of each attempt, if not said otherwise
+
+
+class ContinuousEvaluator:
+    """``synthjax.training.evaluator.Evaluator`` for always-on life."""
+
+    shown: ClassVar[Shown] = {
+        "reward": ("reward per step", lambda value: f"{value:.3f}"),
+        "on_feet": ("time on its feet", lambda value: f"{value:.0%}"),
+        "height": ("root height", lambda value: f"{value:.0%}"),
+        "assist": ("help left", lambda value: f"{value:.0%}"),
+    }
+
+    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+        """``seconds`` in which an attempt must begin to stand; that of the run's evaluations if not given."""
+        self.run, self.deterministic = run, deterministic
+        self.seconds = seconds or run.config.evaluation.seconds
+        self.filmed = seconds or FILMED_SECONDS
+        self._policy = make_policy(run, deterministic)
+        self._qpos = np.zeros((0, run.body.model.nq))
+        self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.gather(row), key)))
+
+    def figures(self, agent_state: PyTree, episodes: int) -> dict[str, float]:
+        """Figures of ``episodes`` attempts, from all sides alike."""
+        scores = self._score(self._attempts(agent_state, episodes))
+        return {name: value for name, value in scores.as_dict().items() if value is not None}
+
+    def sentence(self, figures: Mapping[str, float]) -> str:
+        """The main figures in words."""
+        words = f"{figures['success']:.0%} of attempts get up"
+        if "seconds_to_stand" in figures:
+            words += f", median {figures['seconds_to_stand']:.1f} s"
+        return f"{words}; root at {figures['final_height']:.0%} of standing height at the end"
+
+    def rank(self, figures: Mapping[str, float]) -> float:
+        """One number to compare checkpoints by: success first, then the time it stands."""
+        return figures["success"] + figures["time_standing"] / 1e4
+
+    def report(self, agent_state: PyTree, episodes: int) -> dict[str, Any]:
+        """Figures of all attempts and of those from each side."""
+        trace = self._attempts(agent_state, episodes)
+        sides = side_of(self._falls(episodes))
+        return {
+            "rule": "root >= 0.9 of standing height, up >= 0.9, only feet on the ground, held for 2 s",
+            "seconds": self.seconds,
+            "starts": content_hash(self._falls(episodes)),
+            "mode": "deterministic" if self.deterministic else "stochastic",
+            "all": self._score(trace).as_dict(),
+            "sides": {
+                side: self._score(trace, sides == i).as_dict()
+                for i, side in enumerate(SIDES)
+                if (sides == i).any()
+            },
+        }
+
+    def table(self, report: dict[str, Any]) -> Table:
+        """The report for the terminal: one row per side that an attempt starts on."""
+        table = Table(
+            title=f"Get-up within {report['seconds']:g} s, {report['mode']}",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("lying on", no_wrap=True)
+        for heading in ("attempts", "success", "to stand", "standing", "power"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, values in (report["sides"] | {"all": report["all"]}).items():
+            table.add_row(name, *_cells(GetupScores(**values)))
+        return table
+
+    def render(self, agent_state: PyTree, path: Path) -> str:
+        """Writes a video of four attempts, one from each side, one after the other.
+
+        Returns:
+          One line for the user: where the video is, or which package brings it.
+        """
+        run = self.run
+        rate = 1.0 / run.env.control_dt
+        trace = self._attempts(agent_state, len(SIDES))
+        frames = round(self.filmed * rate)
+        attempts = np.asarray(trace.qpos).swapaxes(0, 1)[:, :frames]
+        poses = np.concatenate([resample(run.body.model, attempt, rate) for attempt in attempts])
+        try:
+            render_rollout(run.body, poses, None, VIDEO_FPS, path)
+        except RendererUnavailable as unavailable:
+            return str(unavailable)
+        return f"Video: {path}"
+
+    def _score(self, trace: AttemptTrace, mask: np.ndarray | None = None) -> GetupScores:
+        return score_attempts(trace, self.run.env.control_dt, self.seconds, mask)
+
+    def _attempts(self, agent_state: PyTree, count: int) -> AttemptTrace:
+        """``count`` attempts, the sides in turn; arrays on the host."""
+        mesh, env = self.run.program.mesh, self.run.env
+        padded = mesh.size * math.ceil(count / mesh.size)
+        qpos = self._falls(padded)
+        rows = jnp.asarray(pack(env.body.model, qpos, np.zeros((padded, env.body.model.nv))), jnp.float32)
+        first = self._start(rows, jax.random.split(jax.random.key(SEED), padded))
+        steps = round((self.seconds + HOLD_SECONDS) / env.control_dt)
+        trace = run_attempts(env, self._policy, copied(mesh, agent_state), split(mesh, first), steps, mesh)
+        return jax.tree.map(lambda x: x[:, :count], jax.device_get(trace))
+
+    def _falls(self, count: int) -> np.ndarray:
+        """``qpos`` (count, nq) of settled falls, the sides in turn; any count takes the first ones."""
+        if len(self._qpos) < count:
+            self._qpos = getup_starts(self.run.env.body, count)
+        return self._qpos[:count]
+
+
+def _cells(scores: GetupScores) -> list[str]:
+    seconds = scores.seconds_to_stand
+    return [
+        str(scores.attempts),
+        f"{scores.success:.0%}",
+        "-" if seconds is None else f"{seconds:.1f} s",
+        f"{scores.time_standing:.0%}",
+        f"{scores.power:.0f} W",
+    ]

@@ -1,0 +1,131 @@
+"""Get-up attempts by one fixed rule: from lying on the floor to standing, with no help.
+
+An attempt succeeds when the root is at 0.9 of its standing height or more, its up axis at 0.9 or more and
+nothing but the feet on the ground, for two seconds on end, begun within the attempt's time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.sharding import Mesh, PartitionSpec
+
+from synthjax.envs.continuous import ContinuousEnv, up_z
+from synthjax.training.mesh import COPIED, SPLIT, over_worlds
+from synthjax.training.policies import Policy
+from synthjax.types import EnvState, PyTree
+
+HEIGHT, UP = 0.9, 0.9  # least, of the standing height and of the up axis
+HOLD_SECONDS = 2.0
+
+
+@struct.dataclass
+class AttemptTrace:
+    """What is recorded at each step, (T, N); time t+1."""
+
+    stands: jax.Array  # bool, all that the rule asks for
+    height: jax.Array  # standing heights of the root
+    power: jax.Array  # W, mechanical, of all motors, positive parts only
+    bad: jax.Array  # bool, the world has blown up in this step or before
+    qpos: jax.Array  # (T, N, nq)
+
+
+@functools.partial(jax.jit, static_argnames=("env", "policy", "num_steps", "mesh"))
+def run_attempts(
+    env: ContinuousEnv, policy: Policy, policy_state: PyTree, first: EnvState, num_steps: int, mesh: Mesh
+) -> AttemptTrace:
+    """One attempt from each of the states ``first`` (N, ...), without a reset."""
+    ctx = env.unassisted()
+
+    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], _: None) -> tuple:
+        state, bad = carry
+        keys = jax.vmap(jax.random.split)(state.key)
+        action = policy(policy_state, state.obs, keys[:, 0])
+        state = dataclasses.replace(state, key=keys[:, 1])
+        state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
+        bad = bad | state.terminated
+        record = jax.vmap(functools.partial(_record, env))(state)
+        return (state, bad), dataclasses.replace(record, bad=bad, stands=record.stands & ~bad)
+
+    def local(policy_state: PyTree, first: EnvState) -> AttemptTrace:
+        bad = jnp.zeros(first.reward.shape[0], bool)
+        return jax.lax.scan(functools.partial(step, policy_state), (first, bad), length=num_steps)[1]
+
+    time_then_worlds = PartitionSpec(None, *SPLIT)
+    return over_worlds(mesh, local, (COPIED, SPLIT), time_then_worlds)(policy_state, first)
+
+
+def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
+    physics, parts = state.physics, env.parts
+    body = physics.kinematics
+    height = body.xpos[parts.root, 2] / env.body.standing_height
+    feet = jnp.sum(parts.sole_of_body, axis=0) > 0
+    lies = jnp.any((physics.ground_contact > 0) & ~feet)
+    torque = parts.gear * physics.actuator_force
+    return AttemptTrace(
+        stands=(height >= HEIGHT) & (up_z(body, parts.root) >= UP) & ~lies,
+        height=height,
+        power=jnp.sum(jnp.maximum(torque * body.qvel[6:], 0.0)),
+        bad=state.terminated,
+        qpos=body.qpos,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GetupScores:
+    """Figures over one set of attempts."""
+
+    attempts: int
+    success: float  # share
+    seconds_to_stand: float | None  # median over successes, from the start to the beginning of the hold
+    time_standing: float  # share of all steps in which all that the rule asks for holds
+    final_height: float  # mean over attempts, standing heights; 0 where a world has blown up
+    power: float  # W, mean over steps
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return dataclasses.asdict(self)
+
+
+def score_attempts(
+    trace: AttemptTrace, control_dt: float, within: float, mask: np.ndarray | None = None
+) -> GetupScores:
+    """Figures of the attempts in ``mask`` (N,), or of all; a hold must begin ``within`` seconds."""
+    chosen = np.ones(trace.stands.shape[1], bool) if mask is None else mask
+    stands, sound = np.asarray(trace.stands)[:, chosen], ~np.asarray(trace.bad)[:, chosen]
+    begun = stand_begins(stands, round(HOLD_SECONDS / control_dt))
+    seconds = begun * control_dt
+    success = seconds <= within
+    return GetupScores(
+        attempts=int(chosen.sum()),
+        success=float(success.mean()),
+        seconds_to_stand=float(np.median(seconds[success])) if success.any() else None,
+        time_standing=float(stands.mean()),
+        final_height=float(np.where(sound, np.asarray(trace.height)[:, chosen], 0.0)[-1].mean()),
+        power=float(np.asarray(trace.power)[:, chosen][sound].mean()),
+    )
+
+
+def stand_begins(stands: np.ndarray, hold: int) -> np.ndarray:
+    """Steps until each attempt begins to stand for ``hold`` steps on end; infinite where it never does.
+
+    Args:
+      stands: (T, N) bool; row t is after t + 1 steps.
+      hold: steps.
+
+    Returns:
+      (N,) float.
+    """
+    held = np.zeros(stands.shape[1], int)
+    begins = np.full(stands.shape[1], np.inf)
+    for t, now in enumerate(stands):
+        held = np.where(now, held + 1, 0)
+        first = (held >= hold) & np.isinf(begins)
+        begins[first] = t + 2 - hold
+    return begins

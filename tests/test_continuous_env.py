@@ -1,0 +1,165 @@
+"""Always-on life: starts, observation, forces, and that nothing ends but a broken world."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from continuous_worlds import CONFIG, WORLDS, body, env, falls, standing, start, step
+from imitation_worlds import rigidly_moved
+
+from synthjax.envs.body_parts import SLOTS, BodyParts
+from synthjax.envs.continuous_starts import start_table
+from synthjax.errors import UserError
+from synthjax.motion.library import resolve_motions
+from synthjax.rewards import Phase
+
+
+def test_help_is_felt_by_the_chest_alone_and_not_in_evaluations() -> None:
+    environment = env()
+    state = start(environment, falls(environment))
+    assert float(environment.unassisted().assist) == 0.0
+    helped = step(environment, state).physics.xfrc_applied  # with init_context
+    chest = body().model.body("UpperChest").id
+    assert (helped[:, chest, 2] > 0.3 * environment.parts.weight).all()
+    assert float(jnp.abs(helped).sum()) == pytest.approx(float(helped[:, chest, 2].sum()))
+    stats = environment.episode_stats(state.replace(metrics=state.metrics | {"on_feet": jnp.ones(WORLDS)}))
+    # The average over time decides: from 0.5 to 0.55, and from 0 to 0.1.
+    ctx = dataclasses.replace(environment.init_context(), on_feet=jnp.asarray(0.5))
+    eased = environment.update_context(ctx, stats)
+    assert float(eased.on_feet) == pytest.approx(0.55)
+    assert float(eased.assist) == pytest.approx(1.0 - environment.config.assist.rate)
+    assert float(environment.update_context(environment.init_context(), stats).assist) == 1.0
+
+
+def test_starts_are_falls_frames_and_standing_in_their_shares() -> None:
+    environment = env()
+    frames = sum(clip.num_frames for clip in resolve_motions("getup_facedown,getup_faceup", body()))
+    assert len(environment.starts) == CONFIG.falls + frames + 1
+    shares = np.split(np.asarray(environment.start_probabilities), [CONFIG.falls, CONFIG.falls + frames])
+    np.testing.assert_allclose([part.sum() for part in shares], [0.6, 0.25, 0.15], rtol=1e-5)
+    # 1 - 0.9 - 0.1 is -3e-17, and the logarithm of that not a number.
+    clips = resolve_motions("getup_facedown", body())
+    assert (start_table(body(), clips, 4, 0.9, 0.1, seed=0)[1] >= 0.0).all()
+    keys = jax.random.split(jax.random.key(1), 400)
+    reset = jax.jit(jax.vmap(environment.reset, in_axes=(None, 0)))
+    height = reset(environment.init_context(), keys).physics.kinematics.xpos[:, 1, 2]
+    assert 0.5 < float(jnp.mean(height < 0.3 * body().standing_height)) < 0.9
+    assert 0.1 < float(jnp.mean(height == np.float32(body().standing_height))) < 0.2
+
+
+def test_lives_are_of_different_lengths() -> None:
+    """Worlds of one age would end together, and a batch would show one part of life."""
+    environment = env()
+    keys = jax.random.split(jax.random.key(2), 200)
+    ages = jax.jit(jax.vmap(environment.reset, in_axes=(None, 0)))(environment.init_context(), keys).task.age
+    assert sorted(set(np.asarray(ages).tolist())) == list(range(environment.max_steps // 2 + 1))
+
+
+def test_the_original_s_reward_comes_with_its_own_phases_and_no_guide() -> None:
+    original, ours = env(still=True, reward="seed"), env(still=True)
+    # At 0.72 of 0.95 m: standing for us once it is, and lower than the original's 0.7 m.
+    k = standing(ours)
+    low = k.replace(xpos=k.xpos.at[:, 1, 2].set(0.72 * body().standing_height))
+    for environment, expected in ((original, Phase.RECOVERING), (ours, Phase.STANDING)):
+        state = start(environment, k)
+        state = state.replace(physics=state.physics.replace(kinematics=low))
+        assert (step(environment, state).task.phase == expected).all()
+    assert "reward_guide" in start(ours, k).metrics
+    assert "reward_guide" not in start(original, k).metrics
+
+
+def test_phases_of_the_starts() -> None:
+    assert (start(env(), standing(env())).task.phase == Phase.STANDING).all()
+    assert (start(env(), falls(env())).task.phase == Phase.FALLEN).all()
+
+
+def test_nothing_ends_but_time_and_a_broken_world() -> None:
+    state = start(env(), falls(env()))
+    broken = state.physics.kinematics.qvel.at[1].set(1e12)
+    state = state.replace(
+        physics=state.physics.replace(kinematics=state.physics.kinematics.replace(qvel=broken))
+    )
+    for age in range(1, 11):
+        state = step(env(), state)
+        np.testing.assert_array_equal(state.terminated, [False, age == 1, False, False])
+        np.testing.assert_array_equal(state.truncated[2:], [age == 10] * 2)
+        assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves((state.obs, state.reward)))
+    np.testing.assert_array_equal(state.metrics["failed"][2:], [1.0, 1.0])  # it ended lying
+
+
+def test_a_standing_body_is_carried_by_its_feet() -> None:
+    environment = env()
+    state = start(environment, standing(environment))
+    for _ in range(8):
+        state = step(environment, state)
+    seen = {name: np.asarray(state.obs[0, part]) for name, part in environment.layout.slices.items()}
+    assert seen["loads"][:2].sum() == pytest.approx(1.0, abs=0.1)  # body weights, on the feet
+    np.testing.assert_array_equal(seen["contacts"], [1, 1, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(seen["up"], [0.0, 0.0, 1.0], atol=0.1)
+    assert float(state.reward[0]) > 0.7
+    assert (state.task.phase == Phase.STANDING).all()
+
+
+def test_a_lying_body_earns_little() -> None:
+    environment = env(still=True)
+    lying = step(environment, start(environment, falls(environment)))
+    assert float(jnp.max(lying.reward)) < 0.25
+
+
+def test_observation_and_reward_do_not_depend_on_place_and_heading() -> None:
+    environment = env(still=True)
+    here = step(environment, start(environment, falls(environment)))
+    there = step(environment, start(environment, rigidly_moved(falls(environment))))
+    np.testing.assert_allclose(here.obs, there.obs, atol=2e-3)
+    np.testing.assert_allclose(here.reward, there.reward, atol=1e-4)
+
+
+def test_bounded_parts_stay_in_their_bounds() -> None:
+    environment = env()
+    state = start(environment, falls(environment))
+    state = step(environment, state, 20.0 * jax.random.normal(jax.random.key(0), (environment.action_dim,)))
+    parts = {name: np.asarray(state.obs[:, part]) for name, part in environment.layout.slices.items()}
+    for name, top in {"strain": 1.0, "contacts": 1.0, "loads": 2.0, "guide_progress": 1.5}.items():
+        assert parts[name].min() >= 0.0, name
+        assert parts[name].max() <= top, name
+
+
+def test_the_first_step_does_not_pay_for_where_the_body_was_put() -> None:
+    """Reward of a climb and cost of a jump in the action are of the life's own past."""
+    environment = env(still=True)
+    state = step(environment, start(environment, standing(environment)))
+    np.testing.assert_allclose(state.metrics["reward_upward_velocity"], 0.0, atol=1e-7)
+    np.testing.assert_allclose(state.metrics["reward_action_rate"], 0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("actuation", ["pd", "torque", "strong"])
+def test_torque_limits_are_those_that_the_motors_reach(actuation: str) -> None:
+    """At a control far beyond its range each motor gives its limit, read from MuJoCo's own joint torques."""
+    import mujoco
+
+    model = body(actuation).model
+    parts = BodyParts.of(body(actuation))
+    data = mujoco.MjData(model)
+    data.qpos[:] = body(actuation).standing_qpos
+    data.ctrl[:] = 1e6
+    mujoco.mj_forward(model, data)
+    np.testing.assert_allclose(data.qfrc_actuator[6:], parts.torque_limit, rtol=1e-5)
+    np.testing.assert_allclose(parts.gear * data.actuator_force, data.qfrc_actuator[6:], rtol=1e-5)
+
+
+def test_contact_slots_take_the_toes_with_the_feet() -> None:
+    parts = BodyParts.of(body())
+    names = np.array(body().body_names)
+    for slot, row in zip(SLOTS, np.asarray(parts.contact_slots), strict=True):
+        toes = [slot.replace("Foot", "Toes")] if slot.endswith("Foot") else []
+        assert sorted(names[row > 0]) == sorted([slot, *toes])
+
+
+def test_a_body_without_a_needed_bone_is_told() -> None:
+    bones = {bone: name for bone, name in body().bones.items() if bone != "Head"}
+    with pytest.raises(UserError, match="has no Head"):
+        BodyParts.of(dataclasses.replace(body(), bones=bones))

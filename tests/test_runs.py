@@ -1,0 +1,68 @@
+"""Whole runs of what the other tests do not run whole: another environment and another agent."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from test_resume import assert_same, train
+
+from synthjax import configs
+from synthjax.agents.sac import SACConfig
+from synthjax.training.build import build, check_run_fits
+from synthjax.training.evaluator import make_evaluator
+from synthjax.training.metrics import read_metrics
+from synthjax.training.run_folder import save_config
+from synthjax.training.saved import load_policy
+
+EPOCH = 2 * 8 * 4  # env steps: two iterations of 8 worlds x 4 steps
+
+
+def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    default = configs.get("continuous", "sac")
+    config = dataclasses.replace(
+        default,
+        steps=4 * EPOCH,
+        epoch_iterations=2,
+        agent=SACConfig(
+            num_envs=8, unroll_length=4, capacity=256, minibatch_size=16, learning_starts=64,
+            policy_hidden=(16,), critic_hidden=(16,), center_rewards=True,
+        ),
+        task=dataclasses.replace(default.task, falls=4),
+        evaluation=dataclasses.replace(default.evaluation, every=2 * EPOCH, episodes=4, seconds=0.3),
+    )  # fmt: skip
+    configs.validate(config)
+    run = build(config)
+    check_run_fits(run)
+    whole, finished = train(run, tmp_path / "whole", resume=False)
+    assert finished
+    _, finished = train(run, tmp_path / "cut", resume=False, stop_at=EPOCH)
+    assert not finished
+    resumed, finished = train(run, tmp_path / "cut", resume=True)
+    assert finished
+    assert_same(whole, resumed)
+
+    rows = read_metrics(tmp_path / "whole")
+    assert [row["env_steps"] for row in rows if row["kind"] == "eval"] == [2 * EPOCH, 4 * EPOCH]
+    last = [row for row in rows if row["kind"] != "eval"][-1]
+    assert last["critic_loss"] > 0.0
+    assert last["replay_size"] == 240.0  # 224 and 256, the mean of the epoch
+    assert "NaN" not in caplog.text  # before learning starts there are no losses
+
+    # What is saved acts as what was trained, without the replay.
+    save_config(tmp_path / "whole", config)
+    saved = load_policy(tmp_path / "whole")
+    assert saved.agent_state.replay is None
+    evaluator = make_evaluator(run)
+    report = evaluator.report(run.agent.acting(whole.agent), 4)
+    assert report == evaluator.report(saved.agent_state, 4)
+    assert report["all"]["attempts"] == 4
+    shown = io.StringIO()
+    Console(file=shown).print(evaluator.table(report))
+    assert "lying on" in shown.getvalue()
+    assert "ideo" in evaluator.render(saved.agent_state, tmp_path / "video.mp4")
