@@ -87,6 +87,14 @@ def test_after_a_clip_comes_standing() -> None:
     np.testing.assert_allclose(halfway, 0.5 * (end + body().standing_qpos[7:]), atol=1e-5)
 
 
+def test_a_standing_body_is_put_at_standing() -> None:
+    k = at(0, 0.0)
+    quat = jnp.array([1.0, 0.0, 0.0, 0.0])
+    qpos = k.qpos.at[7:].set(jnp.asarray(body().standing_qpos[7:], jnp.float32))
+    found = guide().nearest(dataclasses.replace(k, qpos=qpos, xquat=k.xquat.at[1].set(quat)))
+    np.testing.assert_allclose(guide().sample(found).qpos[7:], body().standing_qpos[7:], atol=1e-6)
+
+
 def test_a_body_left_behind_is_put_at_its_nearest_frame_again() -> None:
     lying = at(1, 0.2)
     current = state(0, 5.0)  # the guide of the other clip stands

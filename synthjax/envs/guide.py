@@ -1,8 +1,8 @@
 """The guide of a body that gets up: which frame of which get-up clip it is at, and how it goes on.
 
-A fallen body is put at the nearest frame of the clips; from there the guide runs on as fast as the body
-follows, and ends in standing.  A body that is left behind, or knocked over, is put at its nearest frame
-again.  So the task has no episodes: falling is only another place in the clips.
+A body is put at the nearest frame of the clips, or at standing; from there the guide runs on as fast as
+the body follows, and ends in standing.  A body that is left behind, or knocked over, is put at its nearest
+frame again.  So the task has no episodes: falling is only another place in the clips.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class Guide:
             ups.append(np.asarray(up_in_body(jnp.asarray(clip.qpos[rows, 3:7], jnp.float32))))
             clip_ids.append(np.full(len(rows), index))
             times.append(rows / clip.fps)
+        # Standing, which comes after any clip; of the first one here.
+        poses.append(body.standing_qpos[None, 7:])
+        ups.append(np.asarray(up_in_body(jnp.asarray(body.standing_qpos[None, 3:7], jnp.float32))))
+        clip_ids.append(np.zeros(1, int))
+        times.append(np.array([clips[0].duration + config.stand_seconds]))
         self.poses = jnp.asarray(np.concatenate(poses), jnp.float32)  # (P, nu) rad
         self._ups = jnp.asarray(np.concatenate(ups), jnp.float32)  # (P, 3)
         self._clips = jnp.asarray(np.concatenate(clip_ids), jnp.int32)  # (P,)
