@@ -390,6 +390,9 @@ def test_observation_and_reward_do_not_depend_on_place_and_heading():
 class _Idle:
     """An agent that does nothing: the zero action."""
 
+    def placement(self, split, copied):
+        return copied
+
     def act(self, state, obs, key, deterministic=False):
         return jnp.zeros(env().action_dim), {}
 
