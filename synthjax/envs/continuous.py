@@ -22,6 +22,7 @@ from synthjax.envs.body_parts import BodyParts
 from synthjax.envs.continuous_starts import start_table
 from synthjax.envs.guide import Guide, GuideConfig, GuideState
 from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.envs.wrappers import select_state
 from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
 from synthjax.physics.base import Physics
@@ -187,9 +188,7 @@ class ContinuousEnv:
 
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
         """``on_true`` where ``done`` (), else ``on_false``."""
-        physics = self.physics.select(done, on_true.physics, on_false.physics)
-        chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
-        return dataclasses.replace(chosen, physics=physics)
+        return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
         """Steps on the feet and all steps, summed over the leading axis of ``state``."""

@@ -21,6 +21,7 @@ from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.wrappers import select_state
 from synthjax.motion import quaternions as quat
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import MotionLibrary
@@ -172,9 +173,7 @@ class ImitationEnv:
 
     def select(self, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
         """``on_true`` where ``done`` (), else ``on_false``."""
-        physics = self.physics.select(done, on_true.physics, on_false.physics)
-        chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
-        return dataclasses.replace(chosen, physics=physics)
+        return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
         """Failures and visits per bin, summed over the leading axis of ``state``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +26,8 @@ from synthjax.training.getup import (
 from synthjax.training.mesh import copied, split
 from synthjax.training.offscreen import RendererUnavailable
 from synthjax.training.playback import VIDEO_FPS, resample
-from synthjax.training.policies import SEED, make_policy
+from synthjax.training.policies import make_policy
+from synthjax.training.rollout import batch_size, in_batches
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
 
@@ -50,6 +50,7 @@ class ContinuousEvaluator:
         self.seconds = seconds or run.config.evaluation.seconds
         self.filmed = seconds or FILMED_SECONDS
         self._policy = make_policy(run, deterministic)
+        self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
         self._qpos = np.zeros((0, run.body.model.nq))
         self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.gather(row), key)))
 
@@ -125,13 +126,15 @@ class ContinuousEvaluator:
     def _attempts(self, agent_state: PyTree, count: int) -> AttemptTrace:
         """``count`` attempts, the sides in turn; arrays on the host."""
         mesh, env = self.run.program.mesh, self.run.env
-        padded = mesh.size * math.ceil(count / mesh.size)
-        qpos = self._falls(padded)
-        rows = jnp.asarray(pack(env.body.model, qpos, np.zeros((padded, env.body.model.nv))), jnp.float32)
-        first = self._start(rows, jax.random.split(jax.random.key(SEED), padded))
+        agent_state = copied(mesh, agent_state)
         steps = round((self.seconds + HOLD_SECONDS) / env.control_dt)
-        trace = run_attempts(env, self._policy, copied(mesh, agent_state), split(mesh, first), steps, mesh)
-        return jax.tree.map(lambda x: x[:, :count], jax.device_get(trace))
+
+        def run_batch(qpos: np.ndarray, keys: jax.Array) -> AttemptTrace:
+            rows = pack(env.body.model, qpos, np.zeros((len(qpos), env.body.model.nv)))
+            first = self._start(jnp.asarray(rows, jnp.float32), keys)
+            return run_attempts(env, self._policy, agent_state, split(mesh, first), steps, mesh)
+
+        return in_batches(self._falls(count), self._batch, run_batch)
 
     def _falls(self, count: int) -> np.ndarray:
         """``qpos`` (count, nq) of settled falls, the sides in turn; any count takes the first ones."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +11,7 @@ from synthjax.training.build import Run
 from synthjax.training.evaluation import EpisodeTrace, run_episodes
 from synthjax.training.mesh import copied, split
 from synthjax.training.policies import SEED, make_policy
+from synthjax.training.rollout import batch_size, in_batches
 from synthjax.types import PyTree
 
 NO_NOISE = StartNoise(0.0, 0.0, 0.0)
@@ -26,8 +25,7 @@ class Episodes:
         self.run, self.deterministic = run, deterministic
         self.seconds = seconds or run.config.evaluation.seconds
         self._policy = make_policy(run, deterministic)
-        devices = run.program.mesh.size
-        self._batch = devices * math.ceil(run.config.evaluation.episodes / devices)
+        self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
         self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
         self._tables: dict[StartNoise, ResetTable] = {}
 
@@ -52,18 +50,15 @@ class Episodes:
 
     def episodes(self, agent_state: PyTree, noise: StartNoise, starts: np.ndarray) -> EpisodeTrace:
         """One episode from each start, an index (N,) into the table of starts with ``noise``."""
-        mesh = self.run.program.mesh
+        mesh, table = self.run.program.mesh, self._table(noise)
         agent_state = copied(mesh, agent_state)
-        batches = math.ceil(len(starts) / self._batch)
-        padded = np.resize(starts, batches * self._batch)
         steps = round(self.seconds / self.run.env.control_dt)
-        traces = []
-        for number, batch in enumerate(np.split(padded, batches)):
-            key = jax.random.fold_in(jax.random.key(SEED), number)
-            first = self._start(self._table(noise), jnp.asarray(batch), jax.random.split(key, len(batch)))
-            trace = run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
-            traces.append(jax.device_get(trace))
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, : len(starts)], *traces)
+
+        def run_batch(batch: np.ndarray, keys: jax.Array) -> EpisodeTrace:
+            first = self._start(table, jnp.asarray(batch), keys)
+            return run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
+
+        return in_batches(starts, self._batch, run_batch)
 
     def _table(self, noise: StartNoise) -> ResetTable:
         if noise not in self._tables:

@@ -13,12 +13,12 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from synthjax.envs.distances import aligned_distances, foot_skate, root_relative_distances, world_distances
 from synthjax.envs.imitation import ImitationEnv
-from synthjax.training.mesh import COPIED, SPLIT, over_worlds
 from synthjax.training.policies import Policy
+from synthjax.training.rollout import rollout
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
 
 FAIL_DISTANCE = 0.5  # m
@@ -62,25 +62,14 @@ def run_episodes(
       num_steps: T.
       mesh: the devices that the episodes are split over.
     """
-    ctx = env.init_context()
 
-    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], _: None) -> tuple:
-        state, alive = carry
-        keys = jax.vmap(jax.random.split)(state.key)
-        action = policy(policy_state, state.obs, keys[:, 0])
-        state = dataclasses.replace(state, key=keys[:, 1])
-        state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
-        record = jax.vmap(functools.partial(_record, env))(state)
-        failed = record.failed & alive
-        record = dataclasses.replace(record, alive=alive, failed=failed, over=record.over & alive)
-        return (state, alive & ~failed & ~record.over), record
+    def record(state: EnvState, alive: jax.Array) -> tuple[jax.Array, EpisodeTrace]:
+        trace = jax.vmap(functools.partial(_record, env))(state)
+        failed = trace.failed & alive
+        trace = dataclasses.replace(trace, alive=alive, failed=failed, over=trace.over & alive)
+        return alive & ~failed & ~trace.over, trace
 
-    def local(policy_state: PyTree, first: EnvState) -> EpisodeTrace:
-        alive = jnp.ones(first.reward.shape[0], bool)
-        return jax.lax.scan(functools.partial(step, policy_state), (first, alive), length=num_steps)[1]
-
-    time_then_worlds = PartitionSpec(None, *SPLIT)
-    return over_worlds(mesh, local, (COPIED, SPLIT), time_then_worlds)(policy_state, first)
+    return rollout(env, env.init_context(), policy, record, policy_state, first, num_steps, mesh)
 
 
 def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:

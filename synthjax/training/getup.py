@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from synthjax.envs.continuous import ContinuousEnv, up_z
-from synthjax.training.mesh import COPIED, SPLIT, over_worlds
 from synthjax.training.policies import Policy
+from synthjax.training.rollout import rollout
 from synthjax.types import EnvState, PyTree
 
 HEIGHT, UP = 0.9, 0.9  # least, of the standing height and of the up axis
@@ -41,24 +41,13 @@ def run_attempts(
     env: ContinuousEnv, policy: Policy, policy_state: PyTree, first: EnvState, num_steps: int, mesh: Mesh
 ) -> AttemptTrace:
     """One attempt from each of the states ``first`` (N, ...), without a reset."""
-    ctx = env.unassisted()
 
-    def step(policy_state: PyTree, carry: tuple[EnvState, jax.Array], _: None) -> tuple:
-        state, bad = carry
-        keys = jax.vmap(jax.random.split)(state.key)
-        action = policy(policy_state, state.obs, keys[:, 0])
-        state = dataclasses.replace(state, key=keys[:, 1])
-        state = jax.vmap(env.step, in_axes=(None, 0, 0))(ctx, state, action)
-        bad = bad | state.terminated
-        record = jax.vmap(functools.partial(_record, env))(state)
-        return (state, bad), dataclasses.replace(record, bad=bad, stands=record.stands & ~bad)
+    def record(state: EnvState, sound: jax.Array) -> tuple[jax.Array, AttemptTrace]:
+        trace = jax.vmap(functools.partial(_record, env))(state)
+        sound = sound & ~state.terminated
+        return sound, dataclasses.replace(trace, bad=~sound, stands=trace.stands & sound)
 
-    def local(policy_state: PyTree, first: EnvState) -> AttemptTrace:
-        bad = jnp.zeros(first.reward.shape[0], bool)
-        return jax.lax.scan(functools.partial(step, policy_state), (first, bad), length=num_steps)[1]
-
-    time_then_worlds = PartitionSpec(None, *SPLIT)
-    return over_worlds(mesh, local, (COPIED, SPLIT), time_then_worlds)(policy_state, first)
+    return rollout(env, env.unassisted(), policy, record, policy_state, first, num_steps, mesh)
 
 
 def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
