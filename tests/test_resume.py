@@ -118,34 +118,50 @@ def test_signal_saves_and_ends_cleanly(tiny_run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_run_killed_twenty_times_equals_an_uninterrupted_one(tiny_run: Run, tmp_path: Path) -> None:
-    """SIGKILL at random moments after the first checkpoint, each time resumed by the command line."""
-    config = dataclasses.replace(tiny_config(), steps=200 * EPOCH, evaluation=dataclasses.replace(
-        tiny_config().evaluation, every=50 * EPOCH))  # fmt: skip
-    folder, whole = tmp_path / "killed", tmp_path / "whole"
-    run_folder.save_config(folder, config)
+def test_run_killed_twenty_times_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """SIGKILL at random moments after a new checkpoint, each time resumed by the command line.
+
+    Both runs are made by the command line: this process has two devices, a command has one, and sums
+    over other numbers of devices or threads differ in their last bits.
+    """
+    tiny = tiny_config()
+    evaluation = dataclasses.replace(tiny.evaluation, every=50 * EPOCH)
+    config = dataclasses.replace(tiny, steps=200 * EPOCH, evaluation=evaluation)
     code = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "train", "--resume", str(folder)]
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
-    rng = random.Random(0)
-    checkpoints = folder / "checkpoints"
-    for _ in range(20):
-        before = set(checkpoints.glob("*")) if checkpoints.exists() else set()
-        process = subprocess.Popen(
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code, "train", "--resume", str(folder)]
+        return subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for folder in (killed, whole):
+        run_folder.save_config(folder, config)
+    rng = random.Random(0)
+    checkpoints = killed / "checkpoints"
+    unfinished = 0
+    for _ in range(20):
+        before = set(checkpoints.glob("*")) if checkpoints.exists() else set()
+        process = start(killed)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if checkpoints.exists() and set(checkpoints.glob("*")) - before:
                 time.sleep(rng.uniform(0.0, 1.0))
                 break
             time.sleep(0.05)
+        unfinished += process.poll() is None
         process.kill()
         process.wait()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert unfinished == 20  # all kills found a run that had more to do
+    assert start(killed).wait() == 0
+    assert start(whole).wait() == 0
     run = build(config)
-    expected, _ = train(run, whole, resume=False)
-    actual = trainer_of(run, folder, StopAfter(10**9)).prepare(resume=True)
+    expected, actual = (
+        trainer_of(run, folder, StopAfter(10**9)).prepare(resume=True) for folder in (whole, killed)
+    )
+    assert int(actual.iteration) * run.program.steps_per_iteration == config.steps
     assert_same(expected, actual)
 
 
