@@ -150,6 +150,24 @@ def test_train_takes_short_and_nested_options(trained: list) -> None:
     assert folder == Path("here")
 
 
+@pytest.mark.parametrize("agent", ["ppo", "sac"])
+def test_either_agent_takes_a_structured_actor(
+    agent: str, trained: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["train", "--agent", agent, "--agent.chain-hidden", "32", "16", "--agent.actor"]
+    assert cli.main([*args, "structured"]) == 0
+    assert (trained[0][0].agent.actor, trained[0][0].agent.chain_hidden) == ("structured", (32, 16))
+    assert configs.get("imitation", agent).agent.actor == "plain"
+    assert cli.main([*args, "strctured"]) == 2
+    shown = capsys.readouterr().err
+    assert "--agent.actor" in shown
+    assert "'plain'" in shown
+    assert "'structured'" in shown
+    assert cli.main(["train", "--agent", agent, "--agent.chain-hidden", "0"]) == 2
+    assert "give the width of at least one" in capsys.readouterr().err
+    assert len(trained) == 1
+
+
 def test_train_keeps_whole_paths(trained: list) -> None:
     Path("clips").mkdir()
     assert cli.main(["train", "--motion", "walk,clips"]) == 0

@@ -192,6 +192,10 @@ def test_completion_comes_before_body_error(tiny_run: Run) -> None:
             lambda c: dataclasses.replace(c, agent=dataclasses.replace(c.agent, unroll_length=8)),
             "unroll_length '4'",
         ),
+        (
+            lambda c: dataclasses.replace(c, agent=dataclasses.replace(c.agent, actor="structured")),
+            "actor 'plain'",
+        ),
     ],
 )
 def test_a_refused_resumption_leaves_the_configuration(

@@ -53,6 +53,26 @@ class Body:
         return np.array([self.model.body(name).id for name in names])
 
     @property
+    def chain_actuators(self) -> tuple[tuple[int, ...], ...]:
+        """Actuator ids of each chain; every actuator is in exactly one.
+
+        Chains, and the joints in each, come in alphabetical order: neither the order of the model nor that
+        of a mapping file then decides which output of a network drives which joint.
+        """
+        transmissions = self.model.actuator_trnid[:, 0]
+        driver = {self.model.joint(int(joint)).name: a for a, joint in enumerate(transmissions)}
+        return tuple(tuple(driver[joint] for joint in joints) for joints in self._sorted_chains)
+
+    @property
+    def chains_hash(self) -> str:
+        """Twelve hexadecimal digits that change with the chains' joints or with the order of the chains."""
+        return hashlib.sha256(repr(self._sorted_chains).encode()).hexdigest()[:12]
+
+    @property
+    def _sorted_chains(self) -> list[list[str]]:
+        return [sorted(joints) for _, joints in sorted(self.chains.items()) if joints]
+
+    @property
     def main_joints(self) -> tuple[str, ...]:
         """The hinges that move the body: wide ones of the trunk's base, the arms and the legs.
 

@@ -101,6 +101,7 @@ def _ppo(agent: PPOConfig) -> None:
     )
     _shares({"--agent.average-decay": agent.average_decay, "--agent.settle-from": agent.settle_from})
     _layers(agent.hidden)
+    _layers(agent.chain_hidden)
     if agent.min_noise_failure >= agent.max_noise_failure:
         raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
     if agent.settled_kl > 1.0:
@@ -137,6 +138,7 @@ def _sac(agent: SACConfig) -> None:
         }
     )
     _layers(agent.policy_hidden)
+    _layers(agent.chain_hidden)
     _layers(agent.critic_hidden)
     if agent.tau > 1.0:
         raise UserError(f"--agent.tau is {agent.tau}: give a share of at most 1.")

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import mujoco
 
+from synthjax.agents.networks import Chains
 from synthjax.agents.ppo import PPO
 from synthjax.agents.sac import SAC
 from synthjax.bodies import Body, make_body
@@ -45,7 +46,14 @@ class Run:
             "body": self.body.hash,
             "observation": self.env.layout.hash,
             "control_dt": f"{self.env.control_dt:.6f}",
+            "actor": self._actor,
         }
+
+    @property
+    def _actor(self) -> str:
+        """The kind of actor; a structured one is of the chains that its heads were trained for."""
+        kind = self.config.agent.actor
+        return f"{kind} {self.body.chains_hash}" if kind == "structured" else kind
 
     @property
     def training_identity(self) -> dict[str, str]:
@@ -65,20 +73,20 @@ def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[C
     return ContinuousEnv(body, physics, clips, config.task, seed=config.seed)
 
 
-def _ppo(config: TrainConfig, env: Env, num_devices: int) -> PPO:
+def _ppo(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> PPO:
     num_updates = -(-config.steps // config.agent.batch_size)
-    return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
+    return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates, chains)
 
 
-def _sac(config: TrainConfig, env: Env, num_devices: int) -> SAC:
-    return SAC(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_devices)
+def _sac(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> SAC:
+    return SAC(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_devices, chains)
 
 
 ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {
     "imitation": _imitation,
     "continuous": _continuous,
 }
-AGENTS: dict[str, Callable[[TrainConfig, Env, int], Agent]] = {"ppo": _ppo, "sac": _sac}
+AGENTS: dict[str, Callable[[TrainConfig, Env, Chains, int], Agent]] = {"ppo": _ppo, "sac": _sac}
 
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
 ITERATIONS = {"newton": 6, "pgs": 10}
@@ -96,7 +104,7 @@ def build(config: TrainConfig) -> Run:
     env = ENVS[config.env](config, body, physics, clips)
     sizes = config.agent
     mesh = worlds_mesh(sizes.num_envs, sizes.minibatch_size)
-    agent = AGENTS[config.algorithm](config, env, mesh.size)
+    agent = AGENTS[config.algorithm](config, env, body.chain_actuators, mesh.size)
     program = TrainProgram(env, agent, sizes.num_envs, sizes.unroll_length, mesh)
     return Run(config, body, physics, clips, env, agent, program)
 

@@ -13,7 +13,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import batch_mean, mean_over
-from synthjax.agents.networks import MLP
+from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
 from synthjax.agents.ppo.config import PPOConfig
@@ -57,6 +57,7 @@ class PPO:
         action_dim: int,
         action_mask: np.ndarray | None = None,
         num_updates: int | None = None,
+        chains: Chains = (),
     ):
         """What is learned, from what, and for how long.
 
@@ -66,11 +67,12 @@ class PPO:
           action_dim: size of an action.
           action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
           num_updates: batches of the whole run, towards whose end it settles; endless if not given.
+          chains: of the body, by the indices of their actions, for a structured actor.
         """
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_updates = num_updates
         self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
-        self.policy = MLP(config.hidden, action_dim, last_gain=0.01, activation=config.activation)
+        self.policy = make_actor(config, config.hidden, action_dim, per_action=1, chains=chains)
         self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
         self.optimizer = optax.chain(
             optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
@@ -187,7 +189,8 @@ class PPO:
 
     def working_bytes(self) -> int:
         """Memory of one update: its observations, normalised, shuffled and in the networks' layers."""
-        per_sample = 6 * self.obs_dim + 4 * self.action_dim + 4 * sum(self.config.hidden)
+        layers = 2 * (self.policy.units + self.value.units)
+        per_sample = 6 * self.obs_dim + 4 * self.action_dim + layers
         return 4 * self.config.batch_size * per_sample
 
     def noise(self, failure_rate: jax.Array) -> jax.Array:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+
+from synthjax.agents.networks import NetworkConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(NetworkConfig):
     """Proximal policy optimisation; the defaults are those that learn to walk on two cores."""
 
     num_envs: int = 128  # environments stepped side by side
@@ -33,8 +34,7 @@ class PPOConfig:
     min_noise_failure: float = 0.0037  # failures per environment step below which min_noise is used
     failure_decay: float = 0.95  # of the moving average of failures, per batch
     average_decay: float = 0.96  # of the moving average of the policy's parameters, per batch
-    hidden: tuple[int, ...] = (256, 128)  # widths of both networks
-    activation: Literal["elu", "relu", "swish", "tanh"] = "relu"  # of the hidden layers
+    hidden: tuple[int, ...] = (256, 128)  # widths of both networks; of a structured actor's trunk
     observation_clip: float = 5.0  # of normalised observations
 
     @property

@@ -14,7 +14,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import mean_over
-from synthjax.agents.networks import MLP
+from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.sac import losses, priorities, replay
 from synthjax.agents.sac.config import SACConfig
@@ -62,6 +62,7 @@ class SAC:
         action_dim: int,
         action_mask: np.ndarray | None = None,
         num_devices: int = 1,
+        chains: Chains = (),
     ):
         """What is learned, and from what.
 
@@ -71,6 +72,7 @@ class SAC:
           action_dim: size of an action, each within +-1.
           action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
           num_devices: devices that the replay is split over.
+          chains: of the body, by the indices of their actions, for a structured actor.
 
         Raises:
           UserError: sizes that do not fit together.
@@ -91,7 +93,7 @@ class SAC:
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_devices = num_devices
         self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
-        self.policy = MLP(config.policy_hidden, 2 * action_dim, last_gain=0.01, activation=config.activation)
+        self.policy = make_actor(config, config.policy_hidden, action_dim, per_action=2, chains=chains)
         self.critic = MLP(
             config.critic_hidden, 1, last_gain=1.0, activation=config.activation,
             layer_norm=config.critic_layer_norm,
@@ -212,7 +214,7 @@ class SAC:
     def working_bytes(self) -> int:
         """Memory of one update: the unroll as entries, and a minibatch in the networks' layers."""
         config = self.config
-        layers = 2 * sum(config.policy_hidden) + 6 * sum(config.critic_hidden)
+        layers = 2 * self.policy.units + 6 * self.critic.units
         per_sample = 6 * self.obs_dim + 6 * self.action_dim + layers
         return 4 * (3 * config.batch_size * self.obs_dim + config.minibatch_size * per_sample)
 

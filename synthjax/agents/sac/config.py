@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+
+from synthjax.agents.networks import NetworkConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SACConfig:
+class SACConfig(NetworkConfig):
     """Soft actor-critic; the defaults are for humanoids by the hundred on few cores."""
 
     num_envs: int = 128  # environments stepped side by side
@@ -32,10 +33,9 @@ class SACConfig:
     importance_steps: int = 20_000  # gradient steps over which it rises
     center_rewards: bool = False  # subtract the average reward when sampling, for lives without an end
     reward_rate_step: float = 0.01  # weight of one unroll in the average reward
-    policy_hidden: tuple[int, ...] = (256, 128)  # widths of the policy's hidden layers
+    policy_hidden: tuple[int, ...] = (256, 128)  # widths of the policy; of a structured actor's trunk
     critic_hidden: tuple[int, ...] = (256, 256)  # widths of each critic's hidden layers
     critic_layer_norm: bool = True  # normalise the critics' hidden layers
-    activation: Literal["elu", "relu", "swish", "tanh"] = "relu"  # of the hidden layers
     observation_clip: float = 5.0  # of normalised observations
 
     @property
