@@ -78,7 +78,7 @@ def test_the_rule_on_bodies_put_by_hand() -> None:
     np.testing.assert_allclose(trace.height[0], [1.0, 1.0, 1.0, 0.85], rtol=1e-5)
 
 
-def test_an_attempt_is_without_help(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_pushed_in_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of a step holds the forces that were applied in it."""
     environment = env()
     applied = []

@@ -36,7 +36,12 @@ def _advance():
 
 
 def state(clip: int, time: float, lost: float = 0.0) -> GuideState:
-    return GuideState(clip=jnp.asarray(clip), time=jnp.asarray(time), lost=jnp.asarray(lost))
+    return GuideState(
+        clip=jnp.asarray(clip),
+        time=jnp.asarray(time),
+        lost=jnp.asarray(lost),
+        restarted=jnp.zeros((), bool),
+    )
 
 
 def at(clip: int, time: float) -> Kinematics:
@@ -77,6 +82,26 @@ def test_the_distance_counts_the_attitude() -> None:
     assert float(guide().distance(turned, state(0, 0.5))) == pytest.approx(np.sqrt(8.0), rel=1e-4)
 
 
+def test_the_distance_counts_the_height() -> None:
+    """The same pose half a standing height lower: sqrt(8 * 0.5²).  Where it is put has about its height."""
+    k = at(0, 1.4)
+    low = dataclasses.replace(k, xpos=k.xpos.at[1, 2].add(-0.5 * body().standing_height))
+    assert float(guide().distance(low, state(0, 1.4))) == pytest.approx(np.sqrt(2.0), rel=1e-4)
+    # A body that lies with the limbs of one that kneels is put where the clip still lies.
+    lying = dataclasses.replace(k, xpos=k.xpos.at[1, 2].set(0.15))
+    found = guide().nearest(lying)
+    assert float(guide().height(found)) < 0.3 < float(guide().height(state(0, 1.4)))
+
+
+def test_progress_is_the_time_left_to_standing() -> None:
+    """Seconds to the end of the clip, as a share of the longest clip; alike in all of them."""
+    longest = float(jnp.max(guide().library.duration))
+    for clip in (0, 1):
+        end = float(guide().library.duration[clip])
+        assert float(guide().progress(state(clip, end - 1.0))) == pytest.approx(1.0 - 1.0 / longest)
+        assert float(guide().progress(state(clip, end + 3.0))) == 1.0
+
+
 def test_after_a_clip_comes_standing() -> None:
     duration = float(guide().library.duration[0])
     late = state(0, duration + 2.0)
@@ -91,7 +116,8 @@ def test_a_standing_body_is_put_at_standing() -> None:
     k = at(0, 0.0)
     quat = jnp.array([1.0, 0.0, 0.0, 0.0])
     qpos = k.qpos.at[7:].set(jnp.asarray(body().standing_qpos[7:], jnp.float32))
-    found = guide().nearest(dataclasses.replace(k, qpos=qpos, xquat=k.xquat.at[1].set(quat)))
+    xpos = k.xpos.at[1, 2].set(body().standing_height)
+    found = guide().nearest(dataclasses.replace(k, qpos=qpos, xpos=xpos, xquat=k.xquat.at[1].set(quat)))
     np.testing.assert_allclose(guide().sample(found).qpos[7:], body().standing_qpos[7:], atol=1e-6)
 
 
@@ -100,6 +126,7 @@ def test_a_body_left_behind_is_put_at_its_nearest_frame_again() -> None:
     current = state(0, 5.0)  # the guide of the other clip stands
     steps = 0
     while float(current.time) > 4.0:
+        assert not bool(current.restarted)
         current = _advance()(current, lying)
         steps += 1
         assert steps < 100
@@ -107,6 +134,8 @@ def test_a_body_left_behind_is_put_at_its_nearest_frame_again() -> None:
     assert int(current.clip) == 1
     assert float(current.time) == pytest.approx(0.2, abs=1 / 15)
     assert float(current.lost) == 0.0
+    assert bool(current.restarted)
+    assert not bool(_advance()(current, lying).restarted)
     # A body that keeps up is never taken for lost.
     assert float(_advance()(state(1, 0.2, lost=0.65), lying).lost) == 0.0
 

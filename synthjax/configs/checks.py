@@ -61,7 +61,7 @@ def _imitation(task: ImitationConfig) -> None:
 
 
 def _continuous(task: ContinuousConfig) -> None:
-    guide, assist = task.guide, task.assist
+    guide, pushes = task.guide, task.pushes
     _above_zero(
         {
             "--task.life-seconds": task.life_seconds,
@@ -71,12 +71,16 @@ def _continuous(task: ContinuousConfig) -> None:
             "--task.guide.full-speed-below": guide.full_speed_below,
             "--task.guide.slowest": guide.slowest,
             "--task.guide.stand-seconds": guide.stand_seconds,
+            "--task.guide.lost-distance": guide.lost_distance,
             "--task.guide.lost-seconds": guide.lost_seconds,
+            "--task.pushes.every-seconds": pushes.every_seconds,
+            "--task.pushes.seconds": pushes.seconds,
         }
     )
-    _shares({"--task.assist.rate": assist.rate})
-    if assist.raise_below > assist.ease_above:
-        raise UserError("--task.assist.raise-below must not be above --task.assist.ease-above.")
+    if pushes.speed < 0.0:
+        raise UserError(f"--task.pushes.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
+    if pushes.none_below >= pushes.full_above:
+        raise UserError("--task.pushes.none-below must be below --task.pushes.full-above.")
     for option, share in (("fallen-share", task.fallen_share), ("clip-share", task.clip_share)):
         if share < 0.0:
             raise UserError(f"--task.{option} is {share}: give a share of at least 0.")

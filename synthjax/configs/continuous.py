@@ -11,7 +11,7 @@ from synthjax.envs.continuous import ContinuousConfig
 
 CPU = TrainConfig(
     env="continuous",
-    motion="getup_facedown,getup_faceup",
+    motion="getup_facedown",
     steps=15_000_000,
     task=ContinuousConfig(),
     # Nothing fails here, so the noise is the same all along.

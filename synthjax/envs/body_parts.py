@@ -28,6 +28,7 @@ class BodyParts:
     bodies: np.ndarray  # (B,) all but the world
     sole_of_body: jax.Array  # (2, nbody) 1 where a body belongs to the left or right foot, toes too
     contact_slots: jax.Array  # (8, nbody) the same for the contact slots, in the order of SLOTS
+    mass: float  # kg, of the whole body
     weight: float  # N
     standing_head_height: float  # m
     standing_chest_height: float  # m
@@ -73,6 +74,7 @@ class BodyParts:
             bodies=np.arange(1, model.nbody),
             sole_of_body=jnp.asarray(np.stack([members("LeftFoot"), members("RightFoot")])),
             contact_slots=jnp.asarray(np.stack([members(bone) for bone in SLOTS])),
+            mass=float(model.body_mass.sum()),
             weight=float(model.body_mass.sum() * np.linalg.norm(model.opt.gravity)),
             standing_head_height=float(data.xpos[ids["Head"], 2]),
             standing_chest_height=float(data.xpos[chest, 2]),

@@ -17,26 +17,30 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import continuous_observation as observation
-from synthjax.envs.assist import AssistConfig, assist_force, update_share
 from synthjax.envs.body_parts import BodyParts
+from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
 from synthjax.envs.continuous_starts import start_table
 from synthjax.envs.guide import Guide, GuideConfig, GuideState
 from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.envs.pushes import (
+    PushConfig,
+    PushState,
+    advance_push,
+    current_force,
+    next_push,
+    no_push,
+    push_strength,
+)
+from synthjax.envs.rollover import roll_overs
 from synthjax.envs.wrappers import select_state
 from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
 from synthjax.physics.base import Physics
-from synthjax.rewards import (
-    ContinuingInputs,
-    continuing_reward,
-    joint_strain,
-    motor_use,
-    nearest_pose_distance,
-    total,
-)
+from synthjax.rewards import ContinuingInputs, continuing_reward, total
 from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
+_PUSH_STREAM = 2**20
 ON_FEET_STEP = 0.1  # weight of one update in the average that the help follows
 
 
@@ -48,14 +52,15 @@ class ContinuousConfig:
     # hinges that the policy moves; others hold the guide's pose, which torque motors cannot: they all move
     steered: Literal["main", "all"] = "main"
     action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
-    life_seconds: float = 8.0  # most after which a world starts anew, with its value bootstrapped
+    life_seconds: float = 10.0  # most after which a world starts anew, with its value bootstrapped
+    cut_when_lost: bool = True  # a life is cut as well when its guide starts over: less of it is lying about
     falls: int = 256  # settled falls that worlds start in
-    fallen_share: float = 0.6  # of the starts: settled falls
-    clip_share: float = 0.25  # of the starts: frames of the get-up clips; the others stand
-    guide_weight: float = 0.3  # of the reward for being where the guide is
+    fallen_share: float = 0.3  # of the starts: settled falls
+    clip_share: float = 0.6  # of the starts: frames of the get-up clips; the others stand
+    guide_weight: float = 0.5  # of the reward for being where the guide is
     guide_scale: float = 0.5  # pose distance at which it is worth exp(-1)
     guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
-    assist: AssistConfig = dataclasses.field(default_factory=AssistConfig)
+    pushes: PushConfig = dataclasses.field(default_factory=PushConfig)
     phases: PhaseConfig = dataclasses.field(default_factory=PhaseConfig)
 
 
@@ -63,7 +68,7 @@ class ContinuousConfig:
 class ContinuousContext:
     """What all worlds share and epochs change."""
 
-    assist: jax.Array  # () share of the help that is left
+    push_strength: jax.Array  # () share of the pushes' speed
     on_feet: jax.Array  # () moving average of the share of time that worlds are on their feet
 
 
@@ -76,6 +81,7 @@ class ContinuousTask:
     age: jax.Array  # () int32, control steps; a life is cut at ``max_steps``
     fresh: jax.Array  # () bool, no action has been taken yet
     previous_action: jax.Array  # (nu,)
+    push: PushState
     variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
 
 
@@ -87,6 +93,7 @@ class ContinuousEnv:
     ):
         self.body, self.physics, self.config = body, physics, config
         self.parts = BodyParts.of(body)
+        clips = [clip for given in clips for clip in (given, *roll_overs(body, given))]
         self.guide = Guide(body, clips, config.guide, self.parts.root)
         self.reward = continuing_reward(config.reward)
         self.control_dt = physics.control_dt
@@ -107,12 +114,8 @@ class ContinuousEnv:
     # ------------------------------------------------------------------ the Env protocol
 
     def init_context(self) -> ContinuousContext:
-        """All the help there is."""
-        return ContinuousContext(assist=jnp.ones(()), on_feet=jnp.zeros(()))
-
-    def unassisted(self) -> ContinuousContext:
-        """No help: what a policy is judged in."""
-        return ContinuousContext(assist=jnp.zeros(()), on_feet=jnp.zeros(()))
+        """No pushes yet."""
+        return ContinuousContext(push_strength=jnp.zeros(()), on_feet=jnp.zeros(()))
 
     def reset(self, ctx: ContinuousContext, key: jax.Array) -> EnvState:
         """A settled fall, a frame of a get-up clip, or standing.
@@ -120,18 +123,19 @@ class ContinuousEnv:
         Lives are cut after half to all of ``life_seconds``: of one length they would all be equally old,
         and a batch would show one part of life.
         """
-        key, start_key, age_key = jax.random.split(key, 3)
+        key, start_key, age_key, push_key = jax.random.split(key, 4)
         index = jax.random.categorical(start_key, jnp.log(self.start_probabilities))
         state = self.start_at(self.gather(self.starts[index]), key)
         age = jax.random.randint(age_key, (), 0, self.max_steps // 2 + 1)
-        return dataclasses.replace(state, task=dataclasses.replace(state.task, age=age))
+        push = self._next_push(ctx, push_key)
+        return dataclasses.replace(state, task=dataclasses.replace(state.task, age=age, push=push))
 
     def gather(self, row: jax.Array) -> Kinematics:
         """The kinematics of a packed row."""
         return unpack_row(row, self.body.model.nq, self.body.model.nv)
 
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
-        """A life that begins at ``body``."""
+        """A life that begins at ``body``, which nobody is going to push."""
         physics, task = self._start(body)
         return EnvState(
             physics=physics,
@@ -147,8 +151,10 @@ class ContinuousEnv:
     def step(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
         """One control step."""
         task = state.task
-        helped = self._helped(state.physics, ctx.assist)
-        physics = self.physics.step(task.variant, helped, self.control(action, task.guide))
+        # Whoever steps this environment splits the state's key: numbers that far up are nobody else's.
+        push_key = jax.random.fold_in(state.key, _PUSH_STREAM)
+        pushed = self._pushed(state.physics, task.push)
+        physics = self.physics.step(task.variant, pushed, self.control(action, task.guide))
         body = physics.kinematics
         new_task = dataclasses.replace(
             task,
@@ -157,18 +163,21 @@ class ContinuousEnv:
             age=task.age + 1,
             fresh=jnp.zeros((), bool),
             previous_action=action,
+            push=advance_push(self.config.pushes, task.push, self._next_push(ctx, push_key), self.control_dt),
         )
         inputs = self._inputs(state.physics, physics, task, new_task, action)
         terms = self._terms(inputs, body, new_task.guide)
         terminated = physics.bad
         over = new_task.age >= self.max_steps
+        if self.config.cut_when_lost:
+            over |= new_task.guide.restarted
         on_feet = new_task.phase >= Phase.STANDING.value
         reward = jnp.where(terminated, 0.0, total(terms))
         metrics = {
             "reward": reward,
             "on_feet": on_feet.astype(jnp.float32),
             "height": body.xpos[self.parts.root, 2] / self.body.standing_height,
-            "assist": ctx.assist,
+            "push_strength": ctx.push_strength,
             "failed": (terminated | (over & ~on_feet)).astype(jnp.float32),
             "completed": (over & on_feet & ~terminated).astype(jnp.float32),
             "bad_world": terminated.astype(jnp.float32),
@@ -196,12 +205,10 @@ class ContinuousEnv:
         return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
-        """Less help as the worlds stand more."""
+        """Stronger pushes as the worlds are more on their feet."""
         now = stats["on_feet"] / jnp.maximum(stats["steps"], 1.0)
         on_feet = ctx.on_feet + ON_FEET_STEP * (now - ctx.on_feet)
-        return ContinuousContext(
-            assist=update_share(self.config.assist, ctx.assist, on_feet), on_feet=on_feet
-        )
+        return ContinuousContext(push_strength=push_strength(self.config.pushes, on_feet), on_feet=on_feet)
 
     # ------------------------------------------------------------------ its parts
 
@@ -217,10 +224,10 @@ class ContinuousEnv:
         ahead = dataclasses.replace(task.guide, time=task.guide.time + self.control_dt)
         target = self.guide.sample(ahead)
         parts = observation.body_parts(physics, self.parts)
-        parts |= {"strain": self._strain(physics), "previous_action": task.previous_action}
+        parts |= {"strain": strain(self.parts, physics), "previous_action": task.previous_action}
         parts |= observation.guide_parts(
             physics.kinematics, target, self.parts.root,
-            task.guide, self.guide.library.duration, self.guide.height(ahead),
+            task.guide, self.guide.progress(task.guide), self.guide.height(ahead),
         )  # fmt: skip
         return parts
 
@@ -233,14 +240,13 @@ class ContinuousEnv:
         standing = jnp.asarray(self.body.standing_height)
         return next_phase(self.config.phases, previous, height, standing, up, speed)
 
-    def _helped(self, physics: PhysicsState, share: jax.Array) -> PhysicsState:
-        """``physics`` with the hand under its chest."""
-        chest = self.parts.chest
-        force = assist_force(
-            self.config.assist, share, physics.kinematics.xpos[chest, 2],
-            self.parts.standing_chest_height, self.parts.weight,
-        )  # fmt: skip
-        return dataclasses.replace(physics, xfrc_applied=physics.xfrc_applied.at[chest, 2].set(force))
+    def _pushed(self, physics: PhysicsState, push: PushState) -> PhysicsState:
+        """``physics`` with the push that goes on, at the chest."""
+        force = physics.xfrc_applied.at[self.parts.chest, :3].set(current_force(push))
+        return dataclasses.replace(physics, xfrc_applied=force)
+
+    def _next_push(self, ctx: ContinuousContext, key: jax.Array) -> PushState:
+        return next_push(self.config.pushes, ctx.push_strength, self.parts.mass, self.control_dt, key)
 
     def _terms(self, inputs: ContinuingInputs, body: Kinematics, guide: GuideState) -> dict[str, jax.Array]:
         """The named terms of the reward.
@@ -252,13 +258,8 @@ class ContinuousEnv:
         if self.config.reward == "seed":
             return terms
         near = jnp.exp(-jnp.square(self.guide.distance(body, guide) / self.config.guide_scale))
-        height = self.guide.height(guide) / self.body.standing_height
-        return terms | {"guide": self.config.guide_weight * height * near}
-
-    def _strain(self, physics: PhysicsState) -> jax.Array:
-        parts = self.parts
-        torque = parts.gear * physics.actuator_force
-        return joint_strain(physics.kinematics.qpos[7:], parts.joint_range, torque, parts.torque_limit)
+        progress = self.guide.progress(guide)
+        return terms | {"guide": self.config.guide_weight * (0.2 + 0.8 * progress) * near}
 
     def _inputs(
         self,
@@ -268,40 +269,28 @@ class ContinuousEnv:
         new_task: ContinuousTask,
         action: jax.Array,
     ) -> ContinuingInputs:
-        """What the reward of the step from ``before`` to ``physics`` is computed from."""
-        body, parts = physics.kinematics, self.parts
-        torque = parts.gear * physics.actuator_force
-        # The original has motors whose control is the share of their torque that it asks for.
-        control = torque / parts.torque_limit
-        upward = physics.ground_force[:, 2]
-        return ContinuingInputs(
-            height=body.xpos[parts.root, 2],
-            previous_height=before.kinematics.xpos[parts.root, 2],
-            standing_height=jnp.asarray(self.body.standing_height),
-            head_height=body.xpos[parts.head, 2],
-            standing_head_height=jnp.asarray(parts.standing_head_height),
-            up=up_z(body, parts.root),
-            velocity=body.linvel[parts.root],
-            control=control,
-            motor_use=motor_use(torque, parts.torque_limit),
-            strain=self._strain(physics),
-            pose_distance=nearest_pose_distance(body.qpos[7:], self.guide.poses),
-            foot_height=body.xpos[parts.feet, 2],
-            hand_height=body.xpos[parts.hands, 2],
-            knee_height=body.xpos[parts.knees, 2],
-            foot_force=parts.sole_of_body @ upward,
-            hand_force=upward[parts.hands],
-            knee_force=upward[parts.knees],
-            weight=jnp.asarray(parts.weight),
+        return reward_inputs(
+            self.parts, before, physics,
+            standing_height=self.body.standing_height,
+            poses=self.guide.poses,
             action=action,
             previous_action=jnp.where(task.fresh, action, task.previous_action),
             phase=new_task.phase,
             control_dt=self.control_dt,
-        )
+        )  # fmt: skip
 
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
-        names = ["reward", "on_feet", "height", "assist", "failed", "completed", "bad_world", "overflow"]
+        names = [
+            "reward",
+            "on_feet",
+            "height",
+            "push_strength",
+            "failed",
+            "completed",
+            "bad_world",
+            "overflow",
+        ]
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
@@ -316,6 +305,7 @@ class ContinuousEnv:
             age=jnp.zeros((), jnp.int32),
             fresh=jnp.ones((), bool),
             previous_action=jnp.zeros(self.action_dim),
+            push=no_push(),
             variant={},
         )
         return self.physics.restore(body), task
@@ -324,9 +314,3 @@ class ContinuousEnv:
         parts: dict[str, jax.Array] = {}
         jax.eval_shape(lambda: parts.update(self.observe(*self._start(self.gather(self.starts[0])))))
         return ObservationLayout.of(parts)
-
-
-def up_z(body: Kinematics, root: int) -> jax.Array:
-    """How upright the root is: z of its up axis in the world, [-1, 1].  -> ()."""
-    _, x, y, _ = body.xquat[root]
-    return 1.0 - 2.0 * (x * x + y * y)

@@ -36,7 +36,7 @@ def guide_parts(
     target: Kinematics,
     root: int,
     guide: GuideState,
-    durations: jax.Array,
+    progress: jax.Array,
     height: jax.Array,
 ) -> dict[str, jax.Array]:
     """The guide's pose of the next control step as seen from the body at time t, and where the guide is.
@@ -46,16 +46,13 @@ def guide_parts(
       target: the guide's pose.
       root: id of the root body.
       guide: the guide's state at time t.
-      durations: (C,) of the clips, s.
+      progress: () of the guide.
       height: () of the guide's root, m.
     """
-    clips = jnp.arange(durations.shape[0]) == guide.clip
-    progress = jnp.clip(guide.time / durations[guide.clip], 0.0, 1.5)
     return {
         "guide_joint_errors": target.qpos[7:] - body.qpos[7:],
         "guide_up": up_in_body(target.xquat[root]),
         "guide_height_error": (height - body.xpos[root, 2])[None],
-        "guide_clip": clips.astype(jnp.float32),
         "guide_progress": progress[None],
         "guide_lost": guide.lost[None],
     }

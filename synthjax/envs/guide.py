@@ -30,10 +30,11 @@ class GuideConfig:
 
     frames_per_second: float = 15.0  # of the frames that a body may be put at
     attitude_weight: float = 2.0  # of the distance between up axes (2 at most) against hinge angles in rad
+    height_weight: float = 8.0  # of the root's height in standing heights against hinge angles in rad
     full_speed_below: float = 0.35  # pose distance up to which the guide runs as fast as its clip
     slowest: float = 0.2  # share of the clip's speed at which it runs when the body is far off
     stand_seconds: float = 0.7  # from the end of a clip to the standing pose
-    lost_height: float = 0.35  # standing heights that the root may be below the guide's
+    lost_distance: float = 1.0  # pose distance from which a body is left behind
     lost_seconds: float = 0.7  # how long it may be so before the guide starts over
 
 
@@ -44,6 +45,7 @@ class GuideState:
     clip: jax.Array  # () int32
     time: jax.Array  # () s since the clip's first frame; beyond its end comes standing
     lost: jax.Array  # () s for which the body has been left behind
+    restarted: jax.Array  # () bool, it has just been put at the body's nearest frame for that
 
 
 class Guide:
@@ -67,29 +69,35 @@ class Guide:
         self.standing_height = body.standing_height
         self._standing = jnp.asarray(body.standing_qpos[7:], jnp.float32)
         self._weights = jnp.asarray(np.isin(body.joints, body.main_joints), jnp.float32)
-        poses, ups, clip_ids, times = [], [], [], []
+        poses, ups, heights, clip_ids, times = [], [], [], [], []
         for index, clip in enumerate(clips):
             rows = np.arange(0, clip.num_frames, max(1, round(clip.fps / config.frames_per_second)))
             poses.append(clip.qpos[rows, 7:])
             ups.append(np.asarray(up_in_body(jnp.asarray(clip.qpos[rows, 3:7], jnp.float32))))
+            heights.append(clip.qpos[rows, 2] / body.standing_height)
             clip_ids.append(np.full(len(rows), index))
             times.append(rows / clip.fps)
         # Standing, which comes after any clip; of the first one here.
         poses.append(body.standing_qpos[None, 7:])
         ups.append(np.asarray(up_in_body(jnp.asarray(body.standing_qpos[None, 3:7], jnp.float32))))
+        heights.append(np.ones(1))
         clip_ids.append(np.zeros(1, int))
         times.append(np.array([clips[0].duration + config.stand_seconds]))
         self.poses = jnp.asarray(np.concatenate(poses), jnp.float32)  # (P, nu) rad
         self._ups = jnp.asarray(np.concatenate(ups), jnp.float32)  # (P, 3)
+        self._heights = jnp.asarray(np.concatenate(heights), jnp.float32)  # (P,) standing heights
         self._clips = jnp.asarray(np.concatenate(clip_ids), jnp.int32)  # (P,)
         self._times = jnp.asarray(np.concatenate(times), jnp.float32)  # (P,) s
 
     def nearest(self, body: Kinematics) -> GuideState:
-        """The frame that ``body`` is nearest to, by hinge angles and the direction of up."""
-        angles = jnp.square(self.poses - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
-        ups = jnp.sum(jnp.square(self._ups - up_in_body(body.xquat[self.root])), axis=-1)
-        best = jnp.argmin(angles + self.config.attitude_weight * ups)
-        return GuideState(clip=self._clips[best], time=self._times[best], lost=jnp.zeros(()))
+        """The frame that ``body`` is nearest to, or standing; see :meth:`distance`."""
+        best = jnp.argmin(self._distance(body, self.poses, self._ups, self._heights))
+        return GuideState(
+            clip=self._clips[best],
+            time=self._times[best],
+            lost=jnp.zeros(()),
+            restarted=jnp.zeros((), bool),
+        )
 
     def sample(self, state: GuideState) -> Kinematics:
         """The pose to be in.  After the end of a clip its hinges go over to the standing pose."""
@@ -105,12 +113,26 @@ class Guide:
         over = state.time > self.library.duration[state.clip]
         return jnp.where(over, self.standing_height, self.library.sample(state.clip, state.time).qpos[2])
 
+    def progress(self, state: GuideState) -> jax.Array:
+        """How far the guide is on its way: seconds to the end of the longest clip, as a share.  -> ()."""
+        left = jnp.maximum(self.library.duration[state.clip] - state.time, 0.0)
+        return 1.0 - left / jnp.max(self.library.duration)
+
     def distance(self, body: Kinematics, state: GuideState) -> jax.Array:
-        """How far ``body`` is from the guide: RMS over main hinges and the weighted up axes.  -> ()."""
+        """How far ``body`` is from the guide, ().
+
+        The root of the mean squared error of the main hinges in rad², and of those of the up axis and of the
+        root's height with their weights: a body that lies as a guide kneels is far from it.
+        """
         pose = self.sample(state)
-        angles = jnp.square(pose.qpos[7:] - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
-        ups = jnp.sum(jnp.square(up_in_body(pose.xquat[self.root]) - up_in_body(body.xquat[self.root])))
-        return jnp.sqrt(angles + self.config.attitude_weight * ups)
+        height = self.height(state) / self.standing_height
+        return self._distance(body, pose.qpos[7:], up_in_body(pose.xquat[self.root]), height)
+
+    def _distance(self, body: Kinematics, pose: jax.Array, up: jax.Array, height: jax.Array) -> jax.Array:
+        angles = jnp.square(pose - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
+        ups = jnp.sum(jnp.square(up - up_in_body(body.xquat[self.root])), axis=-1)
+        heights = jnp.square(height - body.xpos[self.root, 2] / self.standing_height)
+        return jnp.sqrt(angles + self.config.attitude_weight * ups + self.config.height_weight * heights)
 
     def speed(self, distance: jax.Array) -> jax.Array:
         """Share of the clip's speed at a pose distance ().  -> ()."""
@@ -123,10 +145,12 @@ class Guide:
         ahead = dataclasses.replace(state, time=state.time + control_dt)
         speed = self.speed(self.distance(body, ahead))
         moved = dataclasses.replace(state, time=state.time + speed * control_dt)
-        behind = self.height(moved) - body.xpos[self.root, 2] > config.lost_height * self.standing_height
-        moved = dataclasses.replace(moved, lost=jnp.where(behind, state.lost + control_dt, 0.0))
-        again = moved.lost > config.lost_seconds
-        return jax.tree.map(lambda a, b: jnp.where(again, a, b), self.nearest(body), moved)
+        behind = self.distance(body, moved) > config.lost_distance
+        lost = jnp.where(behind, state.lost + control_dt, 0.0)
+        again = lost > config.lost_seconds
+        moved = dataclasses.replace(moved, lost=lost, restarted=jnp.zeros((), bool))
+        anew = dataclasses.replace(self.nearest(body), restarted=jnp.ones((), bool))
+        return jax.tree.map(lambda a, b: jnp.where(again, a, b), anew, moved)
 
 
 def up_in_body(rotation: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from synthjax.envs import pushes
 from synthjax.envs.getup_starts import SIDES, content_hash, getup_starts, side_of
 from synthjax.envs.reset_table import pack
 from synthjax.training.build import Run
@@ -31,6 +33,9 @@ from synthjax.training.rollout import batch_size, in_batches
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
 
+PUSH_SPEEDS = (0.5, 1.0)  # m/s that the standard pushes give the whole body
+PUSH_DIRECTIONS = 32  # in equal steps around it
+PUSH_AFTER = 1.0  # s of standing before a push
 FILMED_SECONDS = 6.0  # of each attempt, if not said otherwise
 
 
@@ -41,7 +46,7 @@ class ContinuousEvaluator:
         "reward": ("reward per step", lambda value: f"{value:.3f}"),
         "on_feet": ("time on its feet", lambda value: f"{value:.0%}"),
         "height": ("root height", lambda value: f"{value:.0%}"),
-        "assist": ("help left", lambda value: f"{value:.0%}"),
+        "push_strength": ("pushes", lambda value: f"{value:.0%}"),
     }
 
     def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
@@ -71,7 +76,7 @@ class ContinuousEvaluator:
         return figures["success"] + figures["time_standing"] / 1e4
 
     def report(self, agent_state: PyTree, episodes: int) -> dict[str, Any]:
-        """Figures of all attempts and of those from each side."""
+        """Figures of all attempts, of those from each side, and of what comes after standard pushes."""
         trace = self._attempts(agent_state, episodes)
         sides = side_of(self._falls(episodes))
         return {
@@ -85,20 +90,22 @@ class ContinuousEvaluator:
                 for i, side in enumerate(SIDES)
                 if (sides == i).any()
             },
+            "pushes": {f"{speed:g}": self._pushed(agent_state, speed).as_dict() for speed in PUSH_SPEEDS},
         }
 
     def table(self, report: dict[str, Any]) -> Table:
-        """The report for the terminal: one row per side that an attempt starts on."""
+        """The report for the terminal: a row for each side that attempts start on and each kind of push."""
         table = Table(
             title=f"Get-up within {report['seconds']:g} s, {report['mode']}",
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
         )
-        table.add_column("lying on", no_wrap=True)
+        table.add_column("start", no_wrap=True)
         for heading in ("attempts", "success", "to stand", "standing", "power"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for name, values in (report["sides"] | {"all": report["all"]}).items():
+        pushed = {f"pushed, {speed} m/s": values for speed, values in report["pushes"].items()}
+        for name, values in (report["sides"] | {"all": report["all"]} | pushed).items():
             table.add_row(name, *_cells(GetupScores(**values)))
         return table
 
@@ -135,6 +142,33 @@ class ContinuousEvaluator:
             return run_attempts(env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
         return in_batches(self._falls(count), self._batch, run_batch)
+
+    def _pushed(self, agent_state: PyTree, speed: float) -> GetupScores:
+        """What comes after a push by ``speed`` m/s at a body that stands, from each direction.
+
+        Success is the rule of get-ups from the end of the push on: to stand for two seconds, begun in time,
+        whether the body has kept its feet or got up again.
+        """
+        mesh, env, config = self.run.program.mesh, self.run.env, self.run.config.task.pushes
+        agent_state = copied(mesh, agent_state)
+        until = round(PUSH_AFTER / env.control_dt) + pushes.push_steps(config, env.control_dt)
+        steps = until + round((self.seconds + HOLD_SECONDS) / env.control_dt)
+        standing = pack(env.body.model, env.body.standing_qpos[None], np.zeros((1, env.body.model.nv)))
+
+        def at(angle: jax.Array) -> pushes.PushState:
+            force = pushes.push_force(config, jnp.asarray(speed), angle, env.parts.mass, env.control_dt)
+            return pushes.PushState(force=force, wait=jnp.asarray(round(PUSH_AFTER / env.control_dt)))
+
+        def run_batch(angles: np.ndarray, keys: jax.Array) -> AttemptTrace:
+            rows = np.repeat(standing, len(angles), axis=0)
+            first = self._start(jnp.asarray(rows, jnp.float32), keys)
+            task = dataclasses.replace(first.task, push=jax.vmap(at)(jnp.asarray(angles, jnp.float32)))
+            first = split(mesh, dataclasses.replace(first, task=task))
+            return run_attempts(env, self._policy, agent_state, first, steps, mesh)
+
+        angles = 2.0 * np.pi * np.arange(PUSH_DIRECTIONS) / PUSH_DIRECTIONS
+        trace = in_batches(angles, self._batch, run_batch)
+        return self._score(jax.tree.map(lambda x: x[until:], trace))
 
     def _falls(self, count: int) -> np.ndarray:
         """``qpos`` (count, nq) of settled falls, the sides in turn; any count takes the first ones."""

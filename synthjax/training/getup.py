@@ -1,4 +1,4 @@
-"""Get-up attempts by one fixed rule: from lying on the floor to standing, with no help.
+"""Get-up attempts by one fixed rule: from lying on the floor to standing.
 
 An attempt succeeds when the root is at 0.9 of its standing height or more, its up axis at 0.9 or more and
 nothing but the feet on the ground, for two seconds on end, begun within the attempt's time.
@@ -47,7 +47,7 @@ def run_attempts(
         sound = sound & ~state.terminated
         return sound, dataclasses.replace(trace, bad=~sound, stands=trace.stands & sound)
 
-    return rollout(env, env.unassisted(), policy, record, policy_state, first, num_steps, mesh)
+    return rollout(env, env.init_context(), policy, record, policy_state, first, num_steps, mesh)
 
 
 def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
