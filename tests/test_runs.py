@@ -64,5 +64,5 @@ def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(
     assert report["all"]["attempts"] == 4
     shown = io.StringIO()
     Console(file=shown).print(evaluator.table(report))
-    assert "lying on" in shown.getvalue()
+    assert "pushed, 0.5 m/s" in shown.getvalue()
     assert "ideo" in evaluator.render(saved.agent_state, tmp_path / "video.mp4")

@@ -12,11 +12,11 @@ from synthjax.envs.continuous import ContinuousConfig
 CPU = TrainConfig(
     env="continuous",
     motion="getup_facedown",
-    steps=15_000_000,
+    steps=3_000_000,
     task=ContinuousConfig(),
     # Nothing fails here, so the noise is the same all along.
     agent=PPOConfig(gamma=0.97, reward_scale=0.09, max_noise=0.15, min_noise=0.15),
-    evaluation=EvaluationConfig(every=500_000),
+    evaluation=EvaluationConfig(every=250_000),
 )
 
 GPU = dataclasses.replace(

@@ -55,7 +55,7 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
     algorithm: Annotated[Literal["ppo", "sac"], tyro.conf.arg(name="agent")] = "ppo"
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
-    steps: int = 6_000_000  # environment steps in all; learning settles towards their end
+    steps: int = 8_000_000  # environment steps in all; learning settles towards their end
     epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
     keep_checkpoints: int = 3  # newest ones that are kept, beside the best
