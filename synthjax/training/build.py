@@ -66,7 +66,7 @@ def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[C
 
 
 def _ppo(config: TrainConfig, env: Env, num_devices: int) -> PPO:
-    num_updates = -(-config.steps // config.agent.batch_size)
+    num_updates = None if config.end is None else -(-config.end // config.agent.batch_size)
     return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates)
 
 

@@ -41,18 +41,19 @@ class Trainer:
         return fresh if restored is None else restored[0]
 
     def train(self, state: TrainState, writer: MetricsWriter) -> tuple[TrainState, bool]:
-        """Trains up to the configured number of environment steps.
+        """Trains up to the configured number of environment steps, or until it is asked to stop.
 
         Returns:
           The final state and whether the run is finished (False: it was asked to stop).
         """
         config, display = self.run.config, self.display
+        end = math.inf if config.end is None else config.end
         last_save = time.monotonic()
         pending: tuple[int, Mapping[str, jax.Array]] | None = None
         # Counted on the host: reading the state's counter would wait for the device in every epoch.
         first = steps = self.env_steps(state)
         with _stop_on_signals(self):
-            while not self._stop and steps < config.steps:
+            while not self._stop and steps < end:
                 if steps > first:  # the first epoch is compiled
                     display.phase(Phase.TRAINING)
                 before, steps = steps, steps + self._epoch_steps
@@ -62,7 +63,7 @@ class Trainer:
                     self._log(pending, writer)
                 pending = (steps, metrics)
                 due = steps // config.evaluation.every > before // config.evaluation.every
-                if due or steps >= config.steps:
+                if due or steps >= end:
                     self._log(pending, writer)
                     pending = None
                     figures = self.evaluate(state)
@@ -77,7 +78,7 @@ class Trainer:
             if pending is not None:
                 self._log(pending, writer)
                 self.save(state)
-        return state, steps >= config.steps
+        return state, steps >= end
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """The figures of the policy as it stands, which are logged and compared."""
