@@ -126,7 +126,10 @@ class Agent(Protocol):
         ...
 
     def acting(self, state: PyTree) -> PyTree:
-        """``state`` without what :meth:`act` has no use for, if that is large."""
+        """``state`` with None for what :meth:`act` has no use for, if that is large.
+
+        Only the newest checkpoint of a run keeps that part; a run that has lost it goes on with a fresh one.
+        """
         ...
 
     def placement(self, split: PyTree, copied: PyTree) -> PyTree:

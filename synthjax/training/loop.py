@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import time
@@ -94,7 +95,11 @@ class Trainer:
         self.display.phase(Phase.SAVING)
         metadata = {**self.run.training_identity, "env_steps": self.env_steps(state)}
         self.checkpoints.save(
-            self.env_steps(state), state, metadata, None if figures is None else self.evaluator.rank(figures)
+            self.env_steps(state),
+            state,
+            metadata,
+            score=None if figures is None else self.evaluator.rank(figures),
+            lasting=dataclasses.replace(state, agent=self.run.agent.acting(state.agent)),
         )
 
     def env_steps(self, state: TrainState) -> int:
