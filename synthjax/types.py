@@ -122,7 +122,10 @@ class Agent(Protocol):
     def update(
         self, state: PyTree, data: Transition, key: jax.Array, axis: str | None = None
     ) -> tuple[PyTree, dict[str, jax.Array]]:
-        """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is."""
+        """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is.
+
+        A metric that this update has nothing to say about is NaN.
+        """
         ...
 
     def acting(self, state: PyTree) -> PyTree:

@@ -120,11 +120,15 @@ class TrainProgram:
 
     @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
     def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
-        """``iterations`` iterations without returning to the host; metrics are their means."""
+        """``iterations`` iterations without returning to the host.
+
+        Metrics are the means of those iterations that have them: NaN stands for none, as of an agent that
+        still waits for its first transitions, and is the mean only if no iteration has any.
+        """
 
         def local(state: TrainState) -> tuple[TrainState, Metrics]:
             state, metrics = jax.lax.scan(lambda s, _: self._iterate(s), state, length=iterations)
-            return state, jax.tree.map(jnp.mean, metrics)
+            return state, jax.tree.map(jnp.nanmean, metrics)
 
         return over_worlds(self.mesh, local, (self.specs,), (self.specs, COPIED))(state)
 
