@@ -61,7 +61,7 @@ class EnvState:
     terminated: jax.Array  # () bool, the task has ended here: no bootstrap
     truncated: jax.Array  # () bool, only the clock has ended the episode: bootstrap from this obs
     task: PyTree  # what the task keeps between steps (clip, time, previous action, ...)
-    metrics: dict[str, jax.Array]  # () each, logged as means
+    metrics: dict[str, jax.Array]  # () each, logged as means; "bad_world" is among them
     key: jax.Array  # random key of this world
 
 

@@ -442,12 +442,12 @@ def test_an_epoch_s_losses_are_those_of_the_iterations_that_learned():
         state, row = iterate(state)
         rows.append(row)
     assert [bool(np.isnan(row["critic_loss"])) for row in rows] == [True, True, False, False]
-    _, means = program.epoch(program.start(0), 4)
+    means = program.epoch(program.start(0), 4)[1].metrics
     for name in ("critic_loss", "entropy", "td_error"):
         assert float(means[name]) == pytest.approx(np.mean([row[name] for row in rows[2:]]), rel=1e-4)
     # What every iteration has is averaged over all.
     assert float(means["replay_size"]) == np.mean([16, 32, 48, 64])
-    _, means = program.epoch(program.start(0), 2)
+    means = program.epoch(program.start(0), 2)[1].metrics
     assert np.isnan(means["critic_loss"])
 
 

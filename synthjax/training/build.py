@@ -134,6 +134,8 @@ def check_run_fits(run: Run) -> None:
     """
     state = jax.eval_shape(run.program.init, jax.random.key(0))
     worlds, resident = tree_bytes(state.env), run.agent.resident_bytes()
-    split = 2 * worlds + resident + run.agent.working_bytes()
+    # Poses, velocities and actions of two unrolls, for the worlds that blow up.
+    trail = 8 * run.config.agent.batch_size * (run.body.model.nq + run.body.model.nv + run.body.model.nu)
+    split = 2 * worlds + resident + run.agent.working_bytes() + trail
     copied = 2 * (tree_bytes(state) - worlds - resident)
     check_memory(copied + split // run.program.mesh.size, run.agent.memory_advice)
