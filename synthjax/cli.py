@@ -211,6 +211,7 @@ class PlayOptions(PolicyOptions):
     """Where the video goes."""
 
     video: Path | None = None  # MP4 file; video.mp4, or a name with the options, if not given
+    dump: Path | None = None  # file under RUN/dumps: instead of a policy, the last steps of a world gone bad
 
 
 def evaluate(args: list[str]) -> None:
@@ -231,12 +232,25 @@ def evaluate(args: list[str]) -> None:
 def play(args: list[str]) -> None:
     """Make a video of a trained policy beside its reference."""
     options = _parse("play", PlayOptions, args)
+    if options.dump is not None:
+        _replay(options, options.dump)
+        return
     _check_positive({"--seconds": options.seconds})
     evaluator, agent_state, folder = _load(options)
     from synthjax.training.reporting import video_file
 
     path = options.video or video_file(folder, _variant(options))
     Console(markup=False).print(evaluator.render(agent_state, path), soft_wrap=True)
+
+
+def _replay(options: PlayOptions, dump: Path) -> None:
+    """The last steps of a world that became non-finite."""
+    if dataclasses.replace(options, dump=None, video=None) != PlayOptions():
+        raise UserError("--dump replays what its file holds: leave out RUN and all options but --video.")
+    from synthjax.training.dumps import replay_dump
+
+    for line in replay_dump(dump, options.video or dump.with_suffix(".mp4")):
+        Console(markup=False).print(line, soft_wrap=True)
 
 
 def _variant(options: PolicyOptions) -> str:

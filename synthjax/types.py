@@ -61,7 +61,7 @@ class EnvState:
     terminated: jax.Array  # () bool, the task has ended here: no bootstrap
     truncated: jax.Array  # () bool, only the clock has ended the episode: bootstrap from this obs
     task: PyTree  # what the task keeps between steps (clip, time, previous action, ...)
-    metrics: dict[str, jax.Array]  # () each, logged as means
+    metrics: dict[str, jax.Array]  # () each, logged as means; "bad_world" is among them
     key: jax.Array  # random key of this world
 
 
@@ -122,11 +122,17 @@ class Agent(Protocol):
     def update(
         self, state: PyTree, data: Transition, key: jax.Array, axis: str | None = None
     ) -> tuple[PyTree, dict[str, jax.Array]]:
-        """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is."""
+        """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is.
+
+        A metric that this update has nothing to say about is NaN.
+        """
         ...
 
     def acting(self, state: PyTree) -> PyTree:
-        """``state`` without what :meth:`act` has no use for, if that is large."""
+        """``state`` with None for what :meth:`act` has no use for, if that is large.
+
+        Only the newest checkpoint of a run keeps that part; a run that has lost it goes on with a fresh one.
+        """
         ...
 
     def placement(self, split: PyTree, copied: PyTree) -> PyTree:

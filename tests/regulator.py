@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from synthjax.agents.ppo import PPOConfig
-from synthjax.types import EnvState
+from synthjax.physics.states import restored
+from synthjax.types import EnvState, Kinematics
 
 GAIN, EFFORT, TIME_LIMIT = 0.5, 0.3, 2
 LQR = PPOConfig(
@@ -49,7 +50,13 @@ class Regulator:
         return ctx + stats
 
     def _state(self, x: jax.Array, reward: jax.Array, age: jax.Array, key: jax.Array) -> EnvState:
+        zeros = jnp.zeros
+        still = Kinematics(
+            qpos=zeros(9), qvel=zeros(8), xpos=zeros((2, 3)), xquat=zeros((2, 4)), linvel=zeros((2, 3)),
+            angvel=zeros((2, 3)),
+        )  # fmt: skip
         return EnvState(
-            physics=None, obs=x, reward=reward, terminated=jnp.zeros((), bool), truncated=age >= TIME_LIMIT,
-            task=age, metrics={"reward": reward}, key=key,
+            physics=restored(still, nu=2), obs=x, reward=reward, terminated=jnp.zeros((), bool),
+            truncated=age >= TIME_LIMIT, task=age, key=key,
+            metrics={"reward": reward, "bad_world": jnp.zeros(())},
         )  # fmt: skip

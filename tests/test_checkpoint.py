@@ -18,7 +18,7 @@ import pytest
 from flax import struct
 
 from synthjax.errors import UserError
-from synthjax.training import checkpoint
+from synthjax.training import checkpoint, checkpoint_checks
 from synthjax.training.checkpoint import CheckpointManager, DamagedCheckpoint
 
 Pair = namedtuple("Pair", ["first", "second"])
@@ -193,6 +193,93 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, caplog, harm):
     assert_same(manager.restore_latest(simple(0))[0], simple(2))
 
 
+# ---------------------------------------------------------------------- what only the newest one keeps
+
+
+def with_replay(step: int) -> dict[str, Any]:
+    return simple(step) | {"replay": {"ring": jnp.full((50, 40), step), "size": jnp.int32(step)}}
+
+
+def save_with_replay(manager: CheckpointManager, step: int, score: float | None = None) -> None:
+    state = with_replay(step)
+    manager.save(step, state, {}, score=score, lasting={**state, "replay": None})
+
+
+def replays(run: Path) -> list[int]:
+    """Steps whose checkpoint has a replay, or some files of one."""
+    return sorted(int(path.parent.name) for path in (run / checkpoint.FOLDER).glob("*/*replay*"))
+
+
+def test_only_the_newest_keeps_its_replay(tmp_path, caplog):
+    manager = CheckpointManager(tmp_path, keep=2)
+    for step in (1, 2, 3):
+        save_with_replay(manager, step, score=-step)
+        assert replays(tmp_path) == [step]
+    assert manager.steps() == [1, 2, 3]
+    for reader in (manager, CheckpointManager(tmp_path, read_only=True)):
+        assert_same(reader.restore_latest(with_replay(0))[0], with_replay(3))
+        assert not caplog.text
+    older = CheckpointManager(tmp_path).restore(1, with_replay(0))[0]
+    assert_same(older, with_replay(1) | {"replay": with_replay(0)["replay"]})
+    # Who does not want the replay is not told of it.
+    caplog.clear()
+    part = manager.restore(1, with_replay(0) | {"replay": None}, partial=True)[0]
+    assert_same(part, with_replay(1) | {"replay": None})
+    assert not caplog.text
+
+
+def test_going_back_starts_with_an_empty_replay_and_says_so(tmp_path, caplog):
+    manager = CheckpointManager(tmp_path)
+    for step in (1, 2):
+        save_with_replay(manager, step)
+    truncate(tmp_path / checkpoint.FOLDER / "2" / "state")
+    restored = CheckpointManager(tmp_path).restore_latest(with_replay(0))[0]
+    assert_same(restored, with_replay(1) | {"replay": with_replay(0)["replay"]})
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "Going back to the checkpoint before it" in said[0]
+    assert "only the newest one keeps it): going on with an empty one." in said[1]
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, truncate, empty])
+def test_a_damaged_replay_costs_nothing_else(tmp_path, caplog, harm):
+    manager = CheckpointManager(tmp_path)
+    for step in (1, 2):
+        save_with_replay(manager, step)
+    harm(tmp_path / checkpoint.FOLDER / "2" / "replay")
+    restored = CheckpointManager(tmp_path).restore_latest(with_replay(0))[0]
+    assert_same(restored, with_replay(2) | {"replay": with_replay(0)["replay"]})
+    [record] = caplog.records
+    assert "changed since it was written): going on with an empty one." in record.getMessage()
+
+
+def test_a_failed_save_costs_no_replay(tmp_path, monkeypatch):
+    """The older one goes only after the newer one's checksums are written."""
+    manager = CheckpointManager(tmp_path)
+    save_with_replay(manager, 1)
+
+    def fail(folder: Path) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_checksums", fail)
+        with pytest.raises(UserError, match="disk full"):
+            save_with_replay(manager, 2)
+    assert 1 in replays(tmp_path)
+
+
+def test_a_replay_that_was_half_removed_by_a_kill_goes_with_the_next_save(tmp_path, monkeypatch):
+    manager = CheckpointManager(tmp_path)
+    save_with_replay(manager, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.shutil, "rmtree", lambda *args, **options: None)
+        save_with_replay(manager, 2)
+    assert replays(tmp_path) == [1, 2]
+    assert_same(CheckpointManager(tmp_path).restore_latest(with_replay(0))[0], with_replay(2))
+    save_with_replay(CheckpointManager(tmp_path), 3)
+    assert replays(tmp_path) == [3]
+
+
 def test_a_reader_changes_nothing(tmp_path, caplog):
     manager = CheckpointManager(tmp_path)
     for step in (1, 2):
@@ -238,7 +325,7 @@ def test_a_full_disk_is_found_before_saving(tmp_path, monkeypatch):
     manager = CheckpointManager(tmp_path)
     manager.save(1, simple(1), {})
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(checkpoint_checks.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match="make room"):
         manager.save(2, simple(2), {})
     monkeypatch.undo()
@@ -283,7 +370,7 @@ def test_a_folder_without_write_permission(tmp_path, monkeypatch):
     """Simulated, because permissions do not bind the administrator that a container runs as."""
     manager = CheckpointManager(tmp_path)
     manager.save(1, simple(1), {})
-    monkeypatch.setattr(checkpoint.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(checkpoint_checks.os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match="write permission"):
         manager.save(2, simple(2), {})
     assert_same(manager.restore_latest(simple(0))[0], simple(1))
@@ -305,7 +392,7 @@ start = (manager.latest_step() or 0) + 1
 for step in range(start, start + 1000):
     state = {"x": jnp.full((300, 300), step), "y": [jnp.full(10, step)] * 20}
     state["key"] = jax.random.key(step)
-    manager.save(step, state, {"step": step}, score=-step)
+    manager.save(step, state, {"step": step}, score=-step, lasting={**state, "y": None})
     print(step, flush=True)
 """
 

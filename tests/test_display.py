@@ -105,6 +105,26 @@ def test_panel_shows_what_the_user_asks_about() -> None:
         assert part in shown
 
 
+def test_a_run_without_an_end_shows_neither_share_nor_time_left() -> None:
+    clock = Clock()
+    out = io.StringIO()
+    console = Console(file=out, width=110, color_system=None)
+    display = TrainingDisplay("run", None, SHOWN, console=console, clock=clock)
+    with display:
+        display.phase(Phase.TRAINING)
+        for steps in (2_000_000, 3_000_000):
+            display.update(steps, {"reward": 0.5})
+            clock.now += 10
+    assert display.seconds_left is None
+    assert out.getvalue().splitlines()[-1] == "0:10  3 M steps  100,000 steps/s  reward per step 0.500"
+    console.print(display.render())
+    panel = out.getvalue()
+    assert "3 M steps, until it is stopped" in panel
+    assert "0:20 elapsed " in panel
+    assert "left" not in panel
+    assert "%" not in panel
+
+
 def test_live_display_ends_with_the_block() -> None:
     clock = Clock()
     display, out = make(clock, terminal=True)

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tensorboardX.proto import event_pb2
 
-from synthjax.training.metrics import METRICS_FILE, MetricsWriter, read_metrics
+from synthjax.training import record_files
+from synthjax.training.metrics import MetricsWriter, read_metrics
+from synthjax.training.record_files import METRICS_FILE
 
 
 def tensorboard_scalars(run_dir: Path) -> Iterator[tuple[int, str, float]]:
@@ -80,3 +83,67 @@ def test_new_run_starts_empty(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path):
         pass
     assert read_metrics(tmp_path) == []
+
+
+# ---------------------------------------------------------------------- a record without end
+
+ROW_BYTES = len('{"env_steps": 1000, "kind": "train", "reward": 1000.0}\n')
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows fill a file of the metrics, and the events of thirty or so are kept."""
+    monkeypatch.setattr(record_files, "FILE_BYTES", 10 * ROW_BYTES - 1)
+    monkeypatch.setattr(record_files, "EVENT_BYTES", 30 * 60)
+
+
+def write_rows(run_dir: Path, first: int, last: int, resume_step: int | None = None) -> None:
+    with MetricsWriter(run_dir, resume_step) as writer:
+        for step in range(first, last + 1):
+            writer.write(step, {"reward": step})
+
+
+def logged(run_dir: Path) -> list[int]:
+    rows = read_metrics(run_dir)
+    assert all(row["reward"] == row["env_steps"] for row in rows)
+    return [row["env_steps"] for row in rows]
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_record_without_end_is_bounded_and_keeps_the_newest_rows(tmp_path: Path) -> None:
+    write_rows(tmp_path, 1001, 1305)
+    files = [path.name for path in record_files.row_files(tmp_path)]
+    assert files == [f"metrics.{number}.jsonl" for number in (27, 28, 29, 30)] + [METRICS_FILE]
+    assert logged(tmp_path) == list(range(1261, 1306))
+    assert sum(path.stat().st_size for path in record_files.row_files(tmp_path)) <= 50 * ROW_BYTES
+    events = [step for step, _, _ in tensorboard_scalars(tmp_path)]
+    assert events[-1] == 1305
+    assert events == list(range(events[0], 1306))
+    assert 20 <= len(events) <= 50
+    write_rows(tmp_path, 1, 1)  # a new run in the same folder
+    assert logged(tmp_path) == [1]
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("checkpoint", [1034, 1030, 1025, 1020])
+def test_resume_drops_rows_of_older_files(tmp_path: Path, checkpoint: int) -> None:
+    write_rows(tmp_path, 1001, 1034)
+    write_rows(tmp_path, checkpoint + 1, 1044, resume_step=checkpoint)
+    assert logged(tmp_path) == list(range(1001, 1045))
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_kill_while_files_change_loses_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the renaming of the full file and the beginning of the next; and while rows are removed."""
+    write_rows(tmp_path, 1001, 1029)
+    (tmp_path / METRICS_FILE).rename(tmp_path / "metrics.3.jsonl")
+    assert logged(tmp_path) == list(range(1001, 1030))
+    write_rows(tmp_path, 1030, 1034, resume_step=1029)
+    assert logged(tmp_path) == list(range(1001, 1035))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            record_files.remove_rows(tmp_path, after=1015)
+    write_rows(tmp_path, 1016, 1016, resume_step=1015)
+    assert logged(tmp_path) == list(range(1001, 1017))

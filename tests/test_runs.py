@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
-from test_resume import assert_same, train
+from test_resume import StopAfter, assert_same, train, trainer_of
 
 from synthjax import configs
 from synthjax.agents.sac import SACConfig
+from synthjax.training import checkpoint
 from synthjax.training.build import build, check_run_fits
 from synthjax.training.evaluator import make_evaluator
 from synthjax.training.metrics import read_metrics
@@ -53,6 +56,19 @@ def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(
     assert last["critic_loss"] > 0.0
     assert last["replay_size"] == 240.0  # 224 and 256, the mean of the epoch
     assert "NaN" not in caplog.text  # before learning starts there are no losses
+
+    # Only the newest checkpoint has the replay; a run that goes back to an older one fills a new one.
+    folders = sorted((tmp_path / "whole" / checkpoint.FOLDER).iterdir(), key=lambda path: int(path.name))
+    assert len(folders) > 1
+    assert [(path / "replay").exists() for path in folders] == [False] * (len(folders) - 1) + [True]
+    shutil.copytree(tmp_path / "whole", tmp_path / "back")
+    (tmp_path / "back" / checkpoint.FOLDER / folders[-1].name / "checksums.json").write_text("{")
+    back = trainer_of(run, tmp_path / "back", StopAfter(0)).prepare(resume=True)
+    assert (int(back.agent.replay.size[0]), int(back.agent.updates)) == (0, 4)
+    before = np.asarray(back.agent.params["log_alpha"])
+    back, _ = run.program.epoch(back, 2)  # 32 transitions each, of which learning takes 64
+    assert int(back.agent.replay.size[0]) == 64
+    assert back.agent.params["log_alpha"] != before
 
     # What is saved acts as what was trained, without the replay.
     save_config(tmp_path / "whole", config)

@@ -430,6 +430,27 @@ def test_sac_solves_a_regulator_beyond_its_time_limit():
     np.testing.assert_allclose(slope, -gain * np.eye(2), atol=0.15 * gain)
 
 
+def test_an_epoch_s_losses_are_those_of_the_iterations_that_learned():
+    """Of four iterations the first two wait: 16 transitions each, and learning starts with 48."""
+    env = Regulator()
+    config = dataclasses.replace(
+        LQR, num_envs=8, unroll_length=2, capacity=128, minibatch_size=16, learning_starts=48
+    )
+    program = TrainProgram(env, SAC(config, env.obs_dim, env.action_dim), 8, 2)
+    iterate, state, rows = jax.jit(program.iterate), program.start(0), []
+    for _ in range(4):
+        state, row = iterate(state)
+        rows.append(row)
+    assert [bool(np.isnan(row["critic_loss"])) for row in rows] == [True, True, False, False]
+    means = program.epoch(program.start(0), 4)[1].metrics
+    for name in ("critic_loss", "entropy", "td_error"):
+        assert float(means[name]) == pytest.approx(np.mean([row[name] for row in rows[2:]]), rel=1e-4)
+    # What every iteration has is averaged over all.
+    assert float(means["replay_size"]) == np.mean([16, 32, 48, 64])
+    means = program.epoch(program.start(0), 2)[1].metrics
+    assert np.isnan(means["critic_loss"])
+
+
 def test_training_repeats_itself_for_a_seed():
     first, again, other = (_trained(seed, 50) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, first.agent, again.agent)

@@ -56,9 +56,15 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
     steps: int = 8_000_000  # environment steps in all; learning settles towards their end
+    forever: bool = False  # go on until stopped: steps are no end, and learning never settles
     epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
     keep_checkpoints: int = 3  # newest ones that are kept, beside the best
     body: BodyConfig = dataclasses.field(default_factory=BodyConfig)
     physics: PhysicsConfig = dataclasses.field(default_factory=PhysicsConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+
+    @property
+    def end(self) -> int | None:
+        """Environment steps at which the run ends; None for one that goes on until it is stopped."""
+        return None if self.forever else self.steps

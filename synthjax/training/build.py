@@ -74,7 +74,7 @@ def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[C
 
 
 def _ppo(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> PPO:
-    num_updates = -(-config.steps // config.agent.batch_size)
+    num_updates = None if config.end is None else -(-config.end // config.agent.batch_size)
     return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates, chains)
 
 
@@ -142,6 +142,8 @@ def check_run_fits(run: Run) -> None:
     """
     state = jax.eval_shape(run.program.init, jax.random.key(0))
     worlds, resident = tree_bytes(state.env), run.agent.resident_bytes()
-    split = 2 * worlds + resident + run.agent.working_bytes()
+    # Poses, velocities and actions of two unrolls, for the worlds that blow up.
+    trail = 8 * run.config.agent.batch_size * (run.body.model.nq + run.body.model.nv + run.body.model.nu)
+    split = 2 * worlds + resident + run.agent.working_bytes() + trail
     copied = 2 * (tree_bytes(state) - worlds - resident)
     check_memory(copied + split // run.program.mesh.size, run.agent.memory_advice)

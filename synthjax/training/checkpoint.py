@@ -1,16 +1,16 @@
 """Checkpoints: the whole training state on disk, whole or not at all.
 
 Orbax stores the arrays and renames a finished checkpoint into place, on one process or many.  Around it
-stand three things it leaves open: any pytree (typed random keys, Python numbers, empty arrays) comes back
-as it was, damage is found before it is loaded (Orbax restores a flipped bit without a word), and a
-checkpoint of another body or network is refused by name.
+stand four things it leaves open: any pytree (typed random keys, Python numbers, empty arrays) comes back
+as it was, damage is found before it is loaded (Orbax restores a flipped bit without a word), a checkpoint
+of another body or network is refused by name, and what is large is kept by the newest checkpoint only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +20,13 @@ import jax
 import orbax.checkpoint as ocp
 
 from synthjax.errors import UserError
+from synthjax.training.checkpoint_checks import (
+    cannot_write,
+    check_expected,
+    check_layout,
+    check_room,
+    is_storage_error,
+)
 from synthjax.training.checksums import damage_of, write_checksums
 from synthjax.training.leaves import as_template, describe, named_leaves, storable
 from synthjax.types import PyTree
@@ -28,14 +35,17 @@ State = TypeVar("State")
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
+REPLAY = "replay"  # in the folder of a checkpoint: the part that only the newest one keeps
 DAMAGED = ".damaged"
 
 
 class CheckpointManager:
     """The checkpoints of one run, under ``run_dir/checkpoints/<step>``.
 
-    Kept are the newest ``keep`` and the one with the highest score.  Saving is synchronous, so that
-    the state it is given may be donated right after; without a replay it takes a fraction of a second.
+    Kept are the newest ``keep`` and the one with the highest score.  A part of the state, such as a replay,
+    can be kept by the newest one only: it goes from the others once a newer checkpoint is whole.  Saving is
+    synchronous, so that the state it is given may be donated right after; without a replay it takes a
+    fraction of a second.
     """
 
     def __init__(self, run_dir: Path, keep: int = 3, read_only: bool = False) -> None:
@@ -53,7 +63,7 @@ class CheckpointManager:
                 self._folder.mkdir(parents=True, exist_ok=True)
             self._orbax = ocp.CheckpointManager(
                 self._folder,
-                item_names=("state", "metadata"),
+                item_names=("state", REPLAY, "metadata"),
                 options=ocp.CheckpointManagerOptions(
                     create=False,  # Orbax's own read_only only adds warnings to never saving
                     cleanup_tmp_directories=not read_only,
@@ -62,7 +72,7 @@ class CheckpointManager:
                 ),
             )
         except OSError as error:
-            raise UserError(_cannot_write(self._folder, error)) from error
+            raise cannot_write(self._folder, error) from error
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, oldest first."""
@@ -85,11 +95,27 @@ class CheckpointManager:
         """
         return self._record(step)["metadata"]
 
-    def save(self, step: int, state: PyTree, metadata: Mapping[str, Any], score: float | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: PyTree,
+        metadata: Mapping[str, Any],
+        score: float | None = None,
+        lasting: PyTree | None = None,
+    ) -> None:
         """Writes ``state`` and the JSON-like ``metadata`` as the checkpoint of ``step``.
 
         A step that is on disk already is left alone: a run that is stopped right after a save saves nothing
-        new.  At any moment of a save, a kill leaves the earlier checkpoints whole and this one absent.
+        new.  At any moment of a save, a kill leaves either the checkpoint before it as it was or this one,
+        whole and with all of ``state``.
+
+        Args:
+          step: its number.
+          state: any pytree of arrays and numbers.
+          metadata: what :meth:`restore` gives back and compares.
+          score: to compare checkpoints by, higher is better.
+          lasting: ``state`` with None in place of what the checkpoint loses once there is a newer one; it
+            keeps all of it if not given.
 
         Raises:
           UserError: the disk is full or the folder cannot be written; earlier checkpoints stay usable.
@@ -97,37 +123,40 @@ class CheckpointManager:
         if step in self.steps():
             return
         leaves = named_leaves(state)
+        lasts = leaves if lasting is None else named_leaves(lasting)
+        replay = {name: leaf for name, leaf in leaves.items() if name not in lasts}
         record = {
             "metadata": dict(metadata),
             "score": score,
             "layout": {name: describe(leaf) for name, leaf in leaves.items()},
+            REPLAY: list(replay),
         }
-        _check_room(self._folder, leaves)
+        items = {"state": ocp.args.PyTreeSave(storable(lasts)), "metadata": ocp.args.JsonSave(record)}
+        if replay:
+            items[REPLAY] = ocp.args.PyTreeSave(storable(replay))
+        check_room(self._folder, sum(array.nbytes for array in storable(leaves).values()))
         try:
-            self._orbax.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.PyTreeSave(storable(leaves)), metadata=ocp.args.JsonSave(record)
-                ),
-                force=True,
-            )
+            self._orbax.save(step, args=ocp.args.Composite(**items), force=True)
             if jax.process_index() == 0:
                 write_checksums(self._folder / str(step))
         except Exception as error:
             for leftover in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            if not _is_storage_error(error):
+            if not is_storage_error(error):
                 raise
-            raise UserError(_cannot_write(self._folder, error)) from error
+            raise cannot_write(self._folder, error) from error
         for old in self._expendable():
             self._orbax.delete(old)
+        for old in self.steps()[:-1]:
+            self._drop_replay(old)
 
     def restore_latest(
         self, template: State, expected: Mapping[str, Any] | None = None
     ) -> tuple[State, dict[str, Any]] | None:
         """The newest whole checkpoint as ``(state, metadata)``, or None if the run has none yet.
 
-        Damaged checkpoints are passed over with a warning.  See :meth:`restore` for the arguments.
+        Damaged checkpoints are passed over with a warning; the one before has lost its replay.  See
+        :meth:`restore` for the arguments.
 
         Raises:
           UserError: checkpoints exist but none is whole, or see :meth:`restore`.
@@ -150,6 +179,9 @@ class CheckpointManager:
     ) -> tuple[State, dict[str, Any]]:
         """The checkpoint of ``step`` as ``(state, metadata)``, bit for bit.
 
+        Where the part that only the newest checkpoint keeps is gone or damaged, it comes back as it is in
+        ``template``, with a warning.
+
         Args:
           template: a pytree of the same structure; arrays come back with the type, the random-key
             implementation and the sharding of its leaves.  ``jax.ShapeDtypeStruct`` leaves come back as
@@ -165,15 +197,32 @@ class CheckpointManager:
         if step not in self.steps():
             raise UserError(f"{self._folder} has no checkpoint {step}: choose one of {self.steps()}.")
         folder = self._folder / str(step)
-        damage = damage_of(folder)
+        damage = damage_of(folder, outside=REPLAY)
         if damage:
             raise DamagedCheckpoint(f"Checkpoint {folder} is damaged ({damage}).")
         leaves = named_leaves(template)
         record = self._record(step)
-        _check_expected(folder, record["metadata"], expected or {})
-        _check_layout(
+        check_expected(folder, record["metadata"], expected or {})
+        check_layout(
             folder, record["layout"], {name: describe(leaf) for name, leaf in leaves.items()}, partial
         )
+        replay = {name: leaves[name] for name in record[REPLAY] if name in leaves}
+        lasting = {name: leaf for name, leaf in leaves.items() if name not in replay}
+        stored = self._read(step, "state", lasting, partial)
+        if replay:
+            lost = None if (folder / REPLAY).exists() else "only the newest one keeps it"
+            lost = lost or damage_of(folder, inside=REPLAY)
+            if lost:
+                logger.warning(
+                    "Checkpoint %s lacks its replay (%s): going on with an empty one.", folder, lost
+                )
+            else:
+                stored |= self._read(step, REPLAY, replay, partial)
+        restored = [as_template(stored.get(name), leaf) for name, leaf in leaves.items()]
+        return jax.tree.unflatten(jax.tree.structure(template), restored), record["metadata"]
+
+    def _read(self, step: int, item: str, leaves: Mapping[str, Any], partial: bool) -> dict[str, Any]:
+        """The stored arrays of an item of the checkpoint, by name."""
         target = storable(leaves)
         arguments = ocp.args.PyTreeRestore(
             item=target,
@@ -181,15 +230,13 @@ class CheckpointManager:
             partial_restore=partial,
         )
         # Its files are what was written, so an error in here (no memory left) is not the checkpoint's.
-        stored = self._orbax.restore(step, args=ocp.args.Composite(state=arguments))["state"]
-        restored = [as_template(stored.get(name), leaf) for name, leaf in leaves.items()]
-        return jax.tree.unflatten(jax.tree.structure(template), restored), record["metadata"]
+        return dict(self._orbax.restore(step, args=ocp.args.Composite(**{item: arguments}))[item])
 
     def _record(self, step: int) -> dict[str, Any]:
         try:
             args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
             record = self._orbax.restore(step, args=args)["metadata"]
-            return {key: record[key] for key in ("metadata", "score", "layout")}
+            return {key: record[key] for key in ("metadata", "score", "layout", REPLAY)}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCheckpoint(f"Checkpoint {self._folder / str(step)} is damaged ({error}).") from error
 
@@ -203,6 +250,16 @@ class CheckpointManager:
     def _expendable(self) -> list[int]:
         best = self.best_step()
         return [step for step in self.steps()[: -self._keep] if step != best]
+
+    def _drop_replay(self, step: int) -> None:
+        """Takes the replay out of an older checkpoint: by one renaming, so that it is never there in part."""
+        if jax.process_index() == 0:
+            folder = self._folder / str(step)
+            dropped = folder / f".{REPLAY}.dropped"
+            # On Windows somebody may have it open: the next save tries again.
+            with contextlib.suppress(OSError):
+                (folder / REPLAY).rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
 
     def _set_aside(self, step: int) -> None:
         """Frees a damaged checkpoint's number, so that the run can save that step again."""
@@ -218,53 +275,3 @@ class CheckpointManager:
 
 class DamagedCheckpoint(UserError):
     """The files of a checkpoint are not what was written."""
-
-
-def _check_expected(folder: Path, metadata: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    for name, value in expected.items():
-        if metadata.get(name) != value:
-            raise UserError(
-                f"Checkpoint {folder} was made with {name} {metadata.get(name)!r}, this program has "
-                f"{value!r}: use the configuration of that run or start a new one."
-            )
-
-
-def _check_layout(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, str], partial: bool) -> None:
-    missing = "absent"
-    names = wanted if partial else {**stored, **wanted}
-    differences = [
-        f"{name} is {stored.get(name, missing)} there and {wanted.get(name, missing)} here"
-        for name in names
-        if stored.get(name) != wanted.get(name)
-    ]
-    if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise UserError(
-            f"Checkpoint {folder} does not fit this program ({'; '.join(differences[:3])}{more}): "
-            "use the configuration of that run or start a new one."
-        )
-
-
-def _check_room(folder: Path, leaves: Mapping[str, Any]) -> None:
-    """A full disk found before the save costs one sentence; found by Orbax's threads, pages of traces."""
-    needed = sum(array.nbytes for array in storable(leaves).values())
-    free = shutil.disk_usage(folder).free
-    if free < 1.1 * needed:
-        raise UserError(
-            f"No room for a checkpoint of {needed / 1e6:.0f} MB in {folder} ({free / 1e6:.0f} MB are free): "
-            "make room and run the same command again; the earlier checkpoints are whole."
-        )
-    if not os.access(folder, os.W_OK):
-        raise UserError(_cannot_write(folder, "permission denied"))
-
-
-def _is_storage_error(error: Exception) -> bool:
-    """Whether a save failed for the disk's sake: TensorStore reports that as a ValueError."""
-    return isinstance(error, OSError) or "os_error_code" in str(error)
-
-
-def _cannot_write(folder: Path, reason: object) -> str:
-    return (
-        f"Cannot write checkpoints to {folder} ({reason}): make room or give yourself write permission and "
-        "run the same command again; the earlier checkpoints are whole."
-    )

@@ -10,10 +10,9 @@ from pathlib import Path
 CHECKSUMS = "checksums.json"
 
 
-def _checksums(folder: Path) -> dict[str, list[int]]:
-    """Size and CRC-32 of every file of a checkpoint, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    return {path.relative_to(folder).as_posix(): [path.stat().st_size, _crc(path)] for path in files}
+def _checksum(path: Path) -> list[int] | None:
+    """Size and CRC-32 of a file; None if there is none."""
+    return [path.stat().st_size, _crc(path)] if path.is_file() else None
 
 
 def _crc(path: Path) -> int:
@@ -25,14 +24,18 @@ def _crc(path: Path) -> int:
 
 
 def write_checksums(folder: Path) -> None:
+    """Records size and CRC-32 of every file of a checkpoint, by relative path, in its folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
+    sums = {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
     partial = folder.parent / f".{folder.name}.{CHECKSUMS}"
-    partial.write_text(json.dumps(_checksums(folder)))
+    partial.write_text(json.dumps(sums))
     os.replace(partial, folder / CHECKSUMS)
 
 
-def damage_of(folder: Path) -> str | None:
+def damage_of(folder: Path, inside: str = "", outside: str | None = None) -> str | None:
     """What is wrong with a checkpoint's files, or None.
 
+    Only files below its folder ``inside`` and not below ``outside`` are looked at.
     A checkpoint without checksums was killed between Orbax's commit and ours: Orbax has found it whole.
     """
     if not (folder / CHECKSUMS).exists():
@@ -41,6 +44,9 @@ def damage_of(folder: Path) -> str | None:
         written = json.loads((folder / CHECKSUMS).read_text())
     except ValueError as error:
         return f"{CHECKSUMS}: {error}"
-    found = _checksums(folder)
-    wrong = [name for name in written if found.get(name) != written[name]]
-    return f"{wrong[0]} has changed since it was written" if wrong else None
+    for name, checksum in written.items():
+        path = Path(name)
+        within = path.is_relative_to(inside) and (outside is None or not path.is_relative_to(outside))
+        if within and _checksum(folder / name) != checksum:
+            return f"{name} has changed since it was written"
+    return None

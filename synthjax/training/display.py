@@ -47,7 +47,8 @@ class TrainingDisplay:
 
     Args:
         title: name of the run.
-        total_steps: environment steps at which the run ends, all worlds together.
+        total_steps: environment steps at which the run ends, all worlds together; None for a run without an
+            end, of which neither a share nor the time left is shown.
         shown: the metrics to show.
         console: where to draw.
         interval: seconds between two plain lines.
@@ -57,7 +58,7 @@ class TrainingDisplay:
     def __init__(
         self,
         title: str,
-        total_steps: int,
+        total_steps: int | None,
         shown: Shown,
         *,
         console: Console | None = None,
@@ -134,8 +135,13 @@ class TrainingDisplay:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the pace so far, evaluations and saves included; None before the second report."""
-        if self._first is None or self._latest is None or self._latest.steps == self._first.steps:
+        """Estimate from the pace so far, evaluations and saves included.
+
+        None before the second report, and for a run without an end.
+        """
+        if self._total is None or self._first is None or self._latest is None:
+            return None
+        if self._latest.steps == self._first.steps:
             return None
         pace = (self._latest.time - self._first.time) / (self._latest.steps - self._first.steps)
         since = self._clock() - self._latest.time
@@ -148,15 +154,19 @@ class TrainingDisplay:
         head.add_column()
         head.add_column(justify="right")
         self._spinner.update(text=Text(f" {self._phase.value}", style="bold cyan"))
-        head.add_row(self._spinner, f"{_clock_text(elapsed)} elapsed, {self._left_text()}")
+        head.add_row(self._spinner, ", ".join([f"{_clock_text(elapsed)} elapsed", *self._left()]))
+        rows = Group(head, self._progress(), self._figures())
+        return Panel(rows, title=self._title, title_align="left", border_style="dim")
+
+    def _progress(self) -> RenderableType:
+        if self._total is None:
+            return Text(f"{_count_text(self._steps)} steps, until it is stopped", justify="right")
         bar = Table.grid(expand=True, padding=(0, 1))
         bar.add_column(ratio=1)
         bar.add_column(justify="right")
         steps_text = f"{_count_text(self._steps)} of {_count_text(self._total)} steps"
         bar.add_row(ProgressBar(total=self._total, completed=self._steps), steps_text)
-        return Panel(
-            Group(head, bar, self._figures()), title=self._title, title_align="left", border_style="dim"
-        )
+        return bar
 
     def _figures(self) -> Table:
         grid = Table.grid(expand=True, padding=(0, 1))
@@ -172,14 +182,14 @@ class TrainingDisplay:
         self._console.print(Text(f"{_clock_text(self._clock() - self._start)}  {self._phase.value}"))
 
     def _line(self) -> str:
-        share = self._steps / self._total if self._total else 1.0
-        figures = [f"{label} {value}" for label, value in self._cells()]
+        share = [] if self._total is None else [f"{self._steps / self._total if self._total else 1.0:4.0%}"]
         parts = [
-            f"{_clock_text(self._clock() - self._start)}  {share:4.0%}",
+            _clock_text(self._clock() - self._start),
+            *share,
             f"{_count_text(self._steps)} steps",
             f"{_rate_text(self.steps_per_second)} steps/s",
-            *figures,
-            self._left_text(),
+            *(f"{label} {value}" for label, value in self._cells()),
+            *self._left(),
         ]
         return "  ".join(parts)
 
@@ -187,9 +197,12 @@ class TrainingDisplay:
         metrics = self._metrics
         return [(label, write(metrics[n])) for n, (label, write) in self._shown.items() if n in metrics]
 
-    def _left_text(self) -> str:
+    def _left(self) -> list[str]:
+        """The time left in words; nothing for a run without an end."""
+        if self._total is None:
+            return []
         left = self.seconds_left
-        return "time left: not known yet" if left is None else f"{_clock_text(left)} left"
+        return ["time left: not known yet" if left is None else f"{_clock_text(left)} left"]
 
     def _seconds_in(self, phase: Phase) -> float:
         running = self._clock() - self._phase_start if phase == self._phase else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import time
@@ -11,13 +12,15 @@ from pathlib import Path
 from types import FrameType
 
 import jax
+import numpy as np
 
 from synthjax.training.build import Run
 from synthjax.training.checkpoint import CheckpointManager
 from synthjax.training.display import Phase, TrainingDisplay
+from synthjax.training.dumps import write_dump
 from synthjax.training.evaluator import Evaluator
 from synthjax.training.metrics import MetricsWriter
-from synthjax.training.program import TrainState
+from synthjax.training.program import EpochReport, TrainState
 
 
 class Trainer:
@@ -26,7 +29,7 @@ class Trainer:
     def __init__(self, run: Run, evaluator: Evaluator, folder: Path, display: TrainingDisplay):
         self.run, self.evaluator, self.folder, self.display = run, evaluator, folder, display
         self.checkpoints = CheckpointManager(folder, keep=run.config.keep_checkpoints)
-        self._stop = False
+        self._stop = self._has_dumped = False
 
     def prepare(self, resume: bool) -> TrainState:
         """The state to train from: fresh, or the newest whole checkpoint.
@@ -41,28 +44,29 @@ class Trainer:
         return fresh if restored is None else restored[0]
 
     def train(self, state: TrainState, writer: MetricsWriter) -> tuple[TrainState, bool]:
-        """Trains up to the configured number of environment steps.
+        """Trains up to the configured number of environment steps, or until it is asked to stop.
 
         Returns:
           The final state and whether the run is finished (False: it was asked to stop).
         """
         config, display = self.run.config, self.display
+        end = math.inf if config.end is None else config.end
         last_save = time.monotonic()
-        pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        pending: tuple[int, EpochReport] | None = None
         # Counted on the host: reading the state's counter would wait for the device in every epoch.
         first = steps = self.env_steps(state)
         with _stop_on_signals(self):
-            while not self._stop and steps < config.steps:
+            while not self._stop and steps < end:
                 if steps > first:  # the first epoch is compiled
                     display.phase(Phase.TRAINING)
                 before, steps = steps, steps + self._epoch_steps
-                state, metrics = self.run.program.epoch(state, config.epoch_iterations)
+                state, report = self.run.program.epoch(state, config.epoch_iterations)
                 # Metrics are read one epoch late: the device computes the next one meanwhile.
                 if pending is not None:
                     self._log(pending, writer)
-                pending = (steps, metrics)
+                pending = (steps, report)
                 due = steps // config.evaluation.every > before // config.evaluation.every
-                if due or steps >= config.steps:
+                if due or steps >= end:
                     self._log(pending, writer)
                     pending = None
                     figures = self.evaluate(state)
@@ -77,7 +81,7 @@ class Trainer:
             if pending is not None:
                 self._log(pending, writer)
                 self.save(state)
-        return state, steps >= config.steps
+        return state, steps >= end
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """The figures of the policy as it stands, which are logged and compared."""
@@ -93,7 +97,11 @@ class Trainer:
         self.display.phase(Phase.SAVING)
         metadata = {**self.run.training_identity, "env_steps": self.env_steps(state)}
         self.checkpoints.save(
-            self.env_steps(state), state, metadata, None if figures is None else self.evaluator.rank(figures)
+            self.env_steps(state),
+            state,
+            metadata,
+            score=None if figures is None else self.evaluator.rank(figures),
+            lasting=dataclasses.replace(state, agent=self.run.agent.acting(state.agent)),
         )
 
     def env_steps(self, state: TrainState) -> int:
@@ -108,14 +116,26 @@ class Trainer:
     def _epoch_steps(self) -> int:
         return self.run.config.epoch_iterations * self.run.program.steps_per_iteration
 
-    def _log(self, pending: tuple[int, Mapping[str, jax.Array]], writer: MetricsWriter) -> None:
-        steps, device_metrics = pending
-        metrics = {name: float(value) for name, value in jax.device_get(device_metrics).items()}
+    def _log(self, pending: tuple[int, EpochReport], writer: MetricsWriter) -> None:
+        steps, report = pending
+        metrics = {name: float(value) for name, value in jax.device_get(report.metrics).items()}
         ended = metrics["completed"] + metrics["failed"]
         # Share of the training episodes that ended in this epoch; there may be none.
         metrics["completion"] = metrics["completed"] / ended if ended else math.nan
         writer.write(steps, metrics)
         self.display.update(steps, metrics)
+        if metrics["bad_world"] > 0.0:
+            self._dump(steps, report)
+
+    def _dump(self, steps: int, report: EpochReport) -> None:
+        """Writes the last steps of a world that blew up in an epoch, one on each device."""
+        blowup = jax.device_get(report.blowup)
+        for device in np.flatnonzero(blowup.found):
+            trail = jax.tree.map(lambda x, device=device: x[device], blowup.trail)
+            path = write_dump(self.run, self.folder, f"{steps}-{device}", steps, trail)
+            if not self._has_dumped:  # more of them are in the metrics, as bad_world
+                self.display.message(f"A world became non-finite: see it with synthjax play --dump {path}")
+            self._has_dumped = True
 
 
 @contextmanager

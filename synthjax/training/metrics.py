@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,8 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
-METRICS_FILE = "metrics.jsonl"
+from synthjax.training import record_files
+from synthjax.training.record_files import METRICS_FILE, TENSORBOARD
 
 
 class MetricsWriter:
@@ -20,7 +21,8 @@ class MetricsWriter:
 
     A row of ``metrics.jsonl`` is ``{"env_steps": int, "kind": str, name: value, ...}``, flushed as it
     is written, so that a killed run loses none but an unfinished one.  TensorBoard gets the same
-    values as scalars ``kind/name`` under ``run_dir/tensorboard``.
+    values as scalars ``kind/name`` under ``run_dir/tensorboard``.  Both are bounded: new files are
+    begun in time and the oldest removed (:mod:`synthjax.training.record_files`).
 
     Args:
         run_dir: folder of the run; made if missing.
@@ -31,14 +33,9 @@ class MetricsWriter:
 
     def __init__(self, run_dir: Path, resume_step: int | None = None) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._path = run_dir / METRICS_FILE
-        kept = (
-            [] if resume_step is None else [r for r in read_metrics(run_dir) if r["env_steps"] <= resume_step]
-        )
-        _replace_lines(self._path, kept)
-        self._file = self._path.open("a", encoding="utf-8")
-        purge_step = None if resume_step is None else resume_step + 1
-        self._tensorboard = SummaryWriter(str(run_dir / "tensorboard"), purge_step=purge_step)
+        self._run_dir = run_dir
+        record_files.remove_rows(run_dir, after=-1 if resume_step is None else resume_step)
+        self._open(None if resume_step is None else resume_step + 1)
 
     def write(self, env_steps: int, metrics: Mapping[str, Any], kind: str = "train") -> None:
         """Appends one row.
@@ -50,12 +47,25 @@ class MetricsWriter:
         """
         values = {name: float(value) for name, value in metrics.items()}
         row = {"env_steps": env_steps, "kind": kind, **{n: _jsonable(v) for n, v in values.items()}}
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(json.dumps(row).encode() + b"\n")
         self._file.flush()
         for name, value in values.items():
             if not math.isfinite(value):
                 continue  # TensorBoard's writer would warn on the screen at every one
             self._tensorboard.add_scalar(f"{kind}/{name}", value, env_steps)
+        if self._file.tell() > record_files.FILE_BYTES:
+            self.close()
+            record_files.set_aside_full_file(self._run_dir)
+            self._open(None)
+
+    def _open(self, purge_step: int | None) -> None:
+        """Goes on with rows, and begins a file of events that takes back those from ``purge_step`` on."""
+        self._file = (self._run_dir / METRICS_FILE).open("ab")
+        record_files.trim_events(self._run_dir)
+        folder = self._run_dir / TENSORBOARD
+        # The writer names its file by the second, and would overwrite another that was begun in the same one.
+        suffix = f".{time.time_ns()}"
+        self._tensorboard = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=suffix)
 
     def close(self) -> None:
         """Flushes and closes both records."""
@@ -72,21 +82,11 @@ class MetricsWriter:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of ``run_dir/metrics.jsonl`` in order; an unfinished last line is left out."""
-    path = run_dir / METRICS_FILE
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The rows of a run's metrics in order, older files included; an unfinished last line is left out."""
+    files = record_files.row_files(run_dir)
+    return [json.loads(line) for path in files for line in record_files.complete_lines(path)]
 
 
 def _jsonable(value: float) -> float | None:
     """JSON has no NaN and no infinity: they become null."""
     return value if math.isfinite(value) else None
-
-
-def _replace_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes ``rows`` to ``path`` so that a crash leaves either the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    os.replace(temporary, path)

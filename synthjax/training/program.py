@@ -13,6 +13,8 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
 from synthjax.envs.wrappers import AutoReset
+from synthjax.training import blowups
+from synthjax.training.blowups import Blowup, Trail
 from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
 from synthjax.types import Agent, Env, EnvState, PyTree, Transition
 
@@ -30,6 +32,14 @@ class TrainState:
     ctx: PyTree  # the environment's context
     key: jax.Array  # random key of the next iteration
     iteration: jax.Array  # () int32, updates so far
+
+
+@struct.dataclass
+class EpochReport:
+    """What an epoch leaves beside the state."""
+
+    metrics: Metrics
+    blowup: Blowup  # (devices, ...) the first world on each that became non-finite
 
 
 class TrainProgram:
@@ -76,11 +86,12 @@ class TrainProgram:
             iteration=jnp.zeros((), jnp.int32),
         )
 
-    def collect(self, state: TrainState) -> tuple[EnvState, Transition, Metrics, PyTree]:
+    def collect(self, state: TrainState) -> tuple[EnvState, Transition, Metrics, PyTree, Trail]:
         """One unroll of one device's worlds with the current policy.
 
         Returns:
-          The worlds after it, transitions (T, N, ...), mean metrics, and summed episode statistics.
+          The worlds after it, transitions (T, N, ...), mean metrics, summed episode statistics, and where the
+          worlds have been.
         """
         act = jax.vmap(self.agent.act, in_axes=(None, 0, 0))
         step = jax.vmap(self._worlds.step, in_axes=(None, 0, 0))
@@ -99,12 +110,16 @@ class TrainProgram:
                 truncated=stepped.truncated,
                 extras=extras,
             )
-            metrics = jax.tree.map(jnp.mean, stepped.metrics)
-            return next_state, (transition, metrics, self.env.episode_stats(stepped))
+            # A world that blew up may have terms of the reward that are not finite.
+            metrics = jax.tree.map(jnp.nanmean, stepped.metrics)
+            trail = blowups.trail_of(env_state, action, stepped)
+            return next_state, (transition, metrics, self.env.episode_stats(stepped), trail)
 
-        env_state, (data, metrics, stats) = jax.lax.scan(one_step, state.env, length=self.unroll_length)
+        env_state, (data, metrics, stats, trail) = jax.lax.scan(
+            one_step, state.env, length=self.unroll_length
+        )
         total_stats = jax.tree.map(lambda x: jnp.sum(x, axis=0), stats)
-        return env_state, data, jax.tree.map(jnp.mean, metrics), total_stats
+        return env_state, data, jax.tree.map(jnp.nanmean, metrics), total_stats, trail
 
     def unroll(self, state: TrainState) -> TrainState:
         """:meth:`collect` on all devices, without learning."""
@@ -116,22 +131,40 @@ class TrainProgram:
 
     def iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Collect, update the agent, update the context."""
-        return over_worlds(self.mesh, self._iterate, (self.specs,), (self.specs, COPIED))(state)
-
-    @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
-    def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, Metrics]:
-        """``iterations`` iterations without returning to the host; metrics are their means."""
 
         def local(state: TrainState) -> tuple[TrainState, Metrics]:
-            state, metrics = jax.lax.scan(lambda s, _: self._iterate(s), state, length=iterations)
-            return state, jax.tree.map(jnp.mean, metrics)
+            return self._iterate(state)[:2]
 
         return over_worlds(self.mesh, local, (self.specs,), (self.specs, COPIED))(state)
 
-    def _iterate(self, state: TrainState) -> tuple[TrainState, Metrics]:
+    @functools.partial(jax.jit, static_argnums=(0, 2), donate_argnums=1)
+    def epoch(self, state: TrainState, iterations: int) -> tuple[TrainState, EpochReport]:
+        """``iterations`` iterations without returning to the host.
+
+        Metrics are the means of those iterations that have them: NaN stands for none, as of an agent that
+        still waits for its first transitions, and is the mean only if no iteration has any.
+        """
+
+        Carry = tuple[TrainState, Trail, Blowup]
+
+        def iteration(carry: Carry, _: None) -> tuple[Carry, Metrics]:
+            state, before, blowup = carry
+            state, metrics, trail = self._iterate(state)
+            return (state, trail, blowups.first_blowup(blowup, before, trail)), metrics
+
+        def local(state: TrainState) -> tuple[TrainState, EpochReport]:
+            trail = blowups.no_trail(state.env, self.env.action_dim, self.unroll_length)
+            carry = (state, trail, blowups.no_blowup(trail))
+            (state, _, blowup), metrics = jax.lax.scan(iteration, carry, length=iterations)
+            return state, EpochReport(jax.tree.map(jnp.nanmean, metrics), blowup)
+
+        report = EpochReport(metrics=COPIED, blowup=SPLIT)  # type: ignore[arg-type]
+        return over_worlds(self.mesh, local, (self.specs,), (self.specs, report))(state)
+
+    def _iterate(self, state: TrainState) -> tuple[TrainState, Metrics, Trail]:
         """One iteration as one device sees it."""
         key, update_key = jax.random.split(state.key)
-        env_state, data, env_metrics, stats = self.collect(state)
+        env_state, data, env_metrics, stats, trail = self.collect(state)
         env_metrics, stats = jax.lax.pmean(env_metrics, WORLDS), jax.lax.psum(stats, WORLDS)
         agent_state, agent_metrics = self.agent.update(state.agent, data, update_key, WORLDS)
         new_state = TrainState(
@@ -141,4 +174,4 @@ class TrainProgram:
             key=key,
             iteration=state.iteration + 1,
         )
-        return new_state, env_metrics | agent_metrics
+        return new_state, env_metrics | agent_metrics, trail

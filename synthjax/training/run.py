@@ -18,7 +18,7 @@ from synthjax.training.reporting import report_file, video_file
 
 
 def train(config: TrainConfig, folder: Path, resume: bool) -> None:
-    """Trains in ``folder`` until the configured steps are done or the user stops it.
+    """Trains in ``folder`` until the configured steps, if any, are done or the user stops it.
 
     Raises:
       UserError: something in the configuration does not exist, fit or match the folder's checkpoint.
@@ -31,11 +31,12 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     check_run_fits(run)
     console.print(
         f"{folder}: {config.motion} on {run.body.name}/{run.body.actuation}, {run.physics.name} physics, "
-        f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step",
+        f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step"
+        f"{', until it is stopped' if config.forever else ''}",
         soft_wrap=True,
     )
     evaluator = make_evaluator(run)
-    with TrainingDisplay(str(folder), config.steps, evaluator.shown, console=console) as display:
+    with TrainingDisplay(str(folder), config.end, evaluator.shown, console=console) as display:
         trainer = Trainer(run, evaluator, folder, display)
         state = trainer.prepare(resume)
         # Not before: a resumption that is refused leaves the run its own configuration.
