@@ -37,6 +37,7 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
 from synthjax.physics.base import Physics
 from synthjax.rewards import ContinuingInputs, continuing_reward, total
+from synthjax.rewards.continuing import lerp
 from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
@@ -58,6 +59,7 @@ class ContinuousConfig:
     fallen_share: float = 0.3  # of the starts: settled falls
     clip_share: float = 0.6  # of the starts: frames of the get-up clips; the others stand
     guide_weight: float = 0.5  # of the reward for being where the guide is
+    guide_floor: float = 0.2  # share of it at the beginning of the longest clip; all of it at standing
     guide_scale: float = 0.5  # pose distance at which it is worth exp(-1)
     guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
     pushes: PushConfig = dataclasses.field(default_factory=PushConfig)
@@ -251,15 +253,15 @@ class ContinuousEnv:
     def _terms(self, inputs: ContinuingInputs, body: Kinematics, guide: GuideState) -> dict[str, jax.Array]:
         """The named terms of the reward.
 
-        Being where the guide is pays the more the higher the guide's root is: lying beside a guide that
-        lies is worth little.  The original knows no guide.
+        Being where the guide is pays the more the less time it has left to standing: to go on is worth more
+        than to stay beside a guide that lies.  The original knows no guide.
         """
         terms = self.reward(inputs)
         if self.config.reward == "seed":
             return terms
         near = jnp.exp(-jnp.square(self.guide.distance(body, guide) / self.config.guide_scale))
-        progress = self.guide.progress(guide)
-        return terms | {"guide": self.config.guide_weight * (0.2 + 0.8 * progress) * near}
+        worth = lerp(self.config.guide_floor, 1.0, self.guide.progress(guide))
+        return terms | {"guide": self.config.guide_weight * worth * near}
 
     def _inputs(
         self,
@@ -281,16 +283,8 @@ class ContinuousEnv:
 
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
-        names = [
-            "reward",
-            "on_feet",
-            "height",
-            "push_strength",
-            "failed",
-            "completed",
-            "bad_world",
-            "overflow",
-        ]
+        names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
+        names += ["bad_world", "overflow"]
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
