@@ -12,7 +12,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from synthjax.bodies import Body
@@ -20,6 +19,7 @@ from synthjax.envs import continuous_observation as observation
 from synthjax.envs.body_parts import BodyParts
 from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
 from synthjax.envs.continuous_starts import start_table
+from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
 from synthjax.envs.guide import Guide, GuideConfig, GuideState
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.pushes import (
@@ -62,6 +62,8 @@ class ContinuousConfig:
     guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
     pushes: PushConfig = dataclasses.field(default_factory=PushConfig)
     phases: PhaseConfig = dataclasses.field(default_factory=PhaseConfig)
+    # joints unlocked in stages; success is the share of time that worlds are on their feet
+    curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
 
 
 @struct.dataclass
@@ -70,6 +72,7 @@ class ContinuousContext:
 
     push_strength: jax.Array  # () share of the pushes' speed
     on_feet: jax.Array  # () moving average of the share of time that worlds are on their feet
+    curriculum: CurriculumState
 
 
 @struct.dataclass
@@ -101,10 +104,7 @@ class ContinuousEnv:
         self.action_dim = body.model.nu
         share = config.action_scale if body.actuation == "pd" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
-        steered = config.steered == "main" and body.actuation == "pd"
-        self.action_mask = (
-            np.isin(body.joints, body.main_joints) if steered else np.ones(self.action_dim, bool)
-        )
+        self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts, self.start_probabilities = start_table(
             body, clips, config.falls, config.fallen_share, config.clip_share, seed
         )
@@ -114,8 +114,14 @@ class ContinuousEnv:
     # ------------------------------------------------------------------ the Env protocol
 
     def init_context(self) -> ContinuousContext:
-        """No pushes yet."""
-        return ContinuousContext(push_strength=jnp.zeros(()), on_feet=jnp.zeros(()))
+        """No pushes yet, and the first stage."""
+        return ContinuousContext(
+            push_strength=jnp.zeros(()), on_feet=jnp.zeros(()), curriculum=self.curriculum.init()
+        )
+
+    def action_gains(self, ctx: ContinuousContext) -> jax.Array:
+        """Those of the curriculum, (nu,) from 0 to 1."""
+        return self.curriculum.action_gains(ctx.curriculum)
 
     def reset(self, ctx: ContinuousContext, key: jax.Array) -> EnvState:
         """A settled fall, a frame of a get-up clip, or standing.
@@ -182,6 +188,7 @@ class ContinuousEnv:
             "completed": (over & on_feet & ~terminated).astype(jnp.float32),
             "bad_world": terminated.astype(jnp.float32),
             "overflow": physics.overflow.astype(jnp.float32),
+            **self.curriculum.metrics(ctx.curriculum),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
         return dataclasses.replace(
@@ -205,10 +212,14 @@ class ContinuousEnv:
         return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
-        """Stronger pushes as the worlds are more on their feet."""
+        """Stronger pushes as the worlds are more on their feet, and more joints."""
         now = stats["on_feet"] / jnp.maximum(stats["steps"], 1.0)
         on_feet = ctx.on_feet + ON_FEET_STEP * (now - ctx.on_feet)
-        return ContinuousContext(push_strength=push_strength(self.config.pushes, on_feet), on_feet=on_feet)
+        return ContinuousContext(
+            push_strength=push_strength(self.config.pushes, on_feet),
+            on_feet=on_feet,
+            curriculum=self.curriculum.update(ctx.curriculum, stats["on_feet"], stats["steps"]),
+        )
 
     # ------------------------------------------------------------------ its parts
 
@@ -290,6 +301,7 @@ class ContinuousEnv:
             "completed",
             "bad_world",
             "overflow",
+            *self.curriculum.metrics(self.curriculum.init()),
         ]
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
