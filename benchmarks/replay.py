@@ -82,7 +82,7 @@ def in_rows(row: int, masses: jax.Array, key: jax.Array) -> jax.Array:
 def share() -> dict[str, float]:
     """Milliseconds of one iteration at 2048 environments, of the update in it, and of the replay's part."""
     env = build(CPU).env
-    agent = SAC(CONFIG, env.obs_dim, env.action_dim, env.action_mask)
+    agent = SAC(CONFIG, env.obs_dim, env.action_dim)
     program = TrainProgram(env, agent, CONFIG.num_envs, CONFIG.unroll_length)
     state = program.start(0)
     state = state.replace(agent=state.agent.replace(replay=filled(state.agent)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar
 
 import jax
-import numpy as np
 from flax import struct
 
 PyTree = Any
@@ -90,10 +89,16 @@ class Env(Protocol[EnvContext]):
 
     obs_dim: int
     action_dim: int
-    action_mask: np.ndarray  # (action_dim,) bool, actions that the policy decides; the others stay zero
     control_dt: float
 
     def init_context(self) -> EnvContext: ...
+
+    def action_gains(self, ctx: EnvContext) -> jax.Array:
+        """Share of each action that takes effect, (action_dim,) from 0 to 1, which the agent applies.
+
+        Where it is zero the action stays zero and is not the policy's to decide.
+        """
+        ...
 
     def reset(self, ctx: EnvContext, key: jax.Array) -> EnvState: ...
 
@@ -112,6 +117,10 @@ class Agent(Protocol):
     """The contract between the training program and a learning algorithm."""
 
     def init(self, key: jax.Array, first_obs: jax.Array) -> PyTree: ...
+
+    def with_gains(self, state: PyTree, gains: jax.Array) -> PyTree:
+        """``state`` that acts and learns with these ``action_gains`` (action_dim,) of the environment."""
+        ...
 
     def act(
         self, state: PyTree, obs: jax.Array, key: jax.Array, deterministic: bool = False

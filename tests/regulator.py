@@ -31,6 +31,9 @@ class Regulator:
         """Counts the steps of all worlds."""
         return jnp.zeros(())
 
+    def action_gains(self, ctx: jax.Array) -> jax.Array:
+        return jnp.ones(2)
+
     def reset(self, ctx: jax.Array, key: jax.Array) -> EnvState:
         key, start_key = jax.random.split(key)
         x = jax.random.uniform(start_key, (2,), minval=-1.0, maxval=1.0)

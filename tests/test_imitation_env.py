@@ -292,15 +292,15 @@ def test_torque_actions_are_clipped_shares_of_the_motors():
     action = np.linspace(-2, 2, environment.action_dim).astype(np.float32)
     control = _control(environment)(action, frame(9))
     np.testing.assert_allclose(control, _scale(environment) * np.clip(action, -1, 1), atol=1e-6)
-    assert environment.action_mask.all()  # a motor that is not steered would hold nothing
+    assert environment.curriculum.steered.all()  # a motor that is not steered would hold nothing
 
 
 def test_steered_hinges():
-    main = env().action_mask
+    main = env().curriculum.steered
     assert {name for name, steered in zip(body().joints, main, strict=True) if steered} == set(
         body().main_joints
     )
-    assert env(steered="all").action_mask.all()
+    assert env(steered="all").curriculum.steered.all()
 
 
 # ---------------------------------------------------------------------- observations
@@ -427,6 +427,8 @@ def test_collect_hands_over_the_true_last_observation_and_starts_anew():
     np.testing.assert_array_equal(worlds.task.age[:2], 1)
     assert float(np.sum(stats["visits"])) == 3 * WORLDS
     assert float(np.sum(stats["failures"])) == float(np.sum(data.terminated))
+    assert float(stats["completed"]) == 2
+    assert float(stats["ended"]) == 2 + float(np.sum(data.terminated))
 
 
 @functools.cache
@@ -456,13 +458,15 @@ def test_context_moves_towards_the_bins_that_fail():
     bins = env().resets.num_bins
     failures = np.zeros(bins, np.float32)
     failures[5] = 3.0
+    ends = {"completed": np.float32(0.0), "ended": np.float32(3.0)}
+    visits = np.full(bins, 10.0, np.float32)
     ctx = jax.jit(env().update_context)(
-        env().init_context(), {"failures": failures, "visits": np.full(bins, 10.0, np.float32)}
+        env().init_context(), {"failures": failures, "visits": visits, **ends}
     )
     # Three failures in ten steps of each bin are few, so the limit shrinks
     assert 3 / (10 * bins) < env().config.drift.narrow_below
     assert float(ctx.drift_limit) == pytest.approx(0.6 * 0.99)
-    many = {"failures": np.full(bins, 1.0, np.float32), "visits": np.full(bins, 10.0, np.float32)}
+    many = {"failures": np.full(bins, 1.0, np.float32), "visits": visits, **ends}
     assert float(jax.jit(env().update_context)(ctx, many).drift_limit) == pytest.approx(0.6 * 0.99 * 1.01)
     uniform = init_sampler(bins).probabilities[0]
     assert float(ctx.sampler.probabilities[5]) > 2 * float(uniform)

@@ -296,13 +296,40 @@ def test_act_samples_around_its_mean_and_tells_the_density():
 
 
 def test_masked_actions_stay_zero_and_out_of_the_density():
-    agent = PPO(STILL, OBS, ACTIONS, action_mask=np.array([True, False]))
+    state = AGENT.with_gains(_first(), jnp.array([1.0, 0.0]))
     obs = np.random.default_rng(4).normal(size=(100, OBS)).astype(np.float32)
-    action, extras = _act(agent, _first(agent), obs, jax.random.key(0))
+    action, extras = _act(AGENT, state, obs, jax.random.key(0))
     assert not np.any(action[:, 1])
     assert not np.any(extras["mean"][:, 1])
     expected = scipy.stats.norm.logpdf(action[:, 0], extras["mean"][:, 0], STILL.max_noise)
     np.testing.assert_allclose(extras["log_prob"], expected, atol=1e-3)
+
+
+def test_gains_shrink_actions_and_change_nothing_else():
+    """The same policy, half as wide in one action and without the other: that is no change of policy."""
+    obs = np.random.default_rng(4).normal(size=(8, 4, OBS)).astype(np.float32)
+    state = AGENT.with_gains(_first(), jnp.array([0.5, 0.0])).replace(learning_rate=jnp.asarray(1e-9))
+    action, extras = _act(AGENT, state, obs, jax.random.key(0))
+    full, _ = _act(AGENT, _first(), obs, jax.random.key(0))
+    np.testing.assert_allclose(action, full * np.array([0.5, 0.0]), atol=1e-6)
+    expected = scipy.stats.norm.logpdf(action[..., 0], extras["mean"][..., 0], 0.5 * STILL.max_noise)
+    np.testing.assert_allclose(extras["log_prob"], expected, atol=1e-3)
+    steady, _ = AGENT.act(state, obs, jax.random.key(0), deterministic=True)
+    np.testing.assert_allclose(steady, extras["mean"], atol=1e-6)
+    before = state.params["policy"]["params"]["Dense_1"]["kernel"]
+    data = _data().replace(obs=obs, action=action, extras=extras)
+    still, metrics = _update(AGENT, state, data)
+    assert float(metrics["kl"]) < 1e-6
+    assert float(metrics["clip_fraction"]) == 0.0
+    assert float(metrics["action_noise"]) == pytest.approx(STILL.max_noise)
+    # A mean that was 0.01 off, of a deviation of 0.1: KL 0.005; of the locked action's nothing counts
+    shifted = extras | {"mean": extras["mean"] + np.array([0.01, 0.3], np.float32) * np.array([1, 0])}
+    _, metrics = _update(AGENT, state, data.replace(extras=shifted))
+    assert float(metrics["kl"]) == pytest.approx(0.005, rel=1e-2)
+    moved, _ = _update(AGENT, state.replace(learning_rate=jnp.asarray(1e-5)), data)
+    after = moved.params["policy"]["params"]["Dense_1"]["kernel"]
+    assert np.all(np.any(after != before, axis=0) == np.array([True, False]))
+    np.testing.assert_array_equal(moved.gains, still.gains)
 
 
 @pytest.mark.parametrize(

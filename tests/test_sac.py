@@ -34,7 +34,7 @@ SMALL = SACConfig(
     n_step=2, policy_hidden=(8,), critic_hidden=(8,), initial_alpha=0.2, learning_rate=1e-3,
 )  # fmt: skip
 AGENT = SAC(SMALL, OBS, ACTIONS)
-MASKED = SAC(SMALL, OBS, ACTIONS, action_mask=np.array([True, False]))
+BOTH, FIRST = np.ones(2, np.float32), np.array([1, 0], np.float32)  # gains of the two actions
 _log_prob = jax.jit(squashed_log_prob)
 _act = jax.jit(lambda agent, state, obs, key: agent.act(state, obs, key)[0], static_argnums=0)
 _steady = jax.jit(
@@ -42,12 +42,14 @@ _steady = jax.jit(
 )
 _update = jax.jit(lambda agent, state, data, key: agent.update(state, data, key), static_argnums=0)
 _loss = jax.jit(
-    lambda agent, params, targets, batch: agent.loss(params, targets, batch, jax.random.key(7)),
+    lambda agent, params, targets, batch, gains=BOTH: agent.loss(
+        params, targets, batch, gains, jax.random.key(7)
+    ),
     static_argnums=0,
 )
 _grads = jax.jit(
-    lambda agent, params, targets, batch: jax.grad(agent.loss, has_aux=True)(
-        params, targets, batch, jax.random.key(7)
+    lambda agent, params, targets, batch, gains=BOTH: jax.grad(agent.loss, has_aux=True)(
+        params, targets, batch, gains, jax.random.key(7)
     )[0],
     static_argnums=0,
 )
@@ -152,12 +154,12 @@ def test_each_loss_reaches_its_own_parameters_only():
 
     def critics_alone(critics) -> jax.Array:
         params = state.params | {"critics": critics}
-        _, (td_error, _) = AGENT.loss(params, state.targets, batch, jax.random.key(7))
+        _, (td_error, _) = AGENT.loss(params, state.targets, batch, BOTH, jax.random.key(7))
         return critic_loss(td_error, batch.weights)
 
     def policy_alone(policy) -> jax.Array:
         policy_key, _ = jax.random.split(jax.random.key(7))
-        action, log_prob = AGENT._sample_action(policy, batch.obs, policy_key)
+        action, log_prob = AGENT._sample_action(policy, batch.obs, BOTH, policy_key)
         q = AGENT._q(state.params["critics"], batch.obs, action)
         return policy_loss(log_prob, q, jnp.asarray(SMALL.initial_alpha))
 
@@ -197,29 +199,53 @@ def test_actions_are_squashed_noise_around_the_deterministic_one():
 
 
 def test_masked_actions_are_zero_without_density_or_gradient():
-    state, batch = _first(MASKED), _batch()
+    state, batch = AGENT.with_gains(_first(), FIRST), _batch()
     obs = batch.obs
-    assert not np.any(_act(MASKED, state, obs, jax.random.key(1))[:, 1])
-    assert not np.any(_steady(MASKED, state, obs)[:, 1])
+    assert not np.any(_act(AGENT, state, obs, jax.random.key(1))[:, 1])
+    assert not np.any(_steady(AGENT, state, obs)[:, 1])
     batch = batch.replace(action=batch.action * np.array([1, 0], np.float32))
-    grads = _grads(MASKED, state.params, state.targets, batch)
+    grads = _grads(AGENT, state.params, state.targets, batch, FIRST)
     head = grads["policy"]["params"]["Dense_1"]
     # Outputs are the two means and then the two deviations
     assert np.all(np.any(head["kernel"][:, [0, 2]], axis=0))
     assert not np.any(head["kernel"][:, [1, 3]])
     assert not np.any(head["bias"][jnp.array([1, 3])])
-    assert float(MASKED.target_entropy) == pytest.approx(SMALL.target_entropy)
-    assert float(AGENT.target_entropy) == pytest.approx(2 * SMALL.target_entropy)
+    assert float(AGENT.target_entropy(FIRST)) == pytest.approx(SMALL.target_entropy)
+    assert float(AGENT.target_entropy(BOTH)) == pytest.approx(2 * SMALL.target_entropy)
     # The entropy is that of the one action that is left: a fresh deviation of 0.14 has
     # ln(0.1414 sqrt(2 pi e)) = -0.54 nats, and tanh takes away another E[u²] = 0.02
-    _, (_, metrics) = _loss(MASKED, state.params, state.targets, batch)
+    _, (_, metrics) = _loss(AGENT, state.params, state.targets, batch, FIRST)
     assert float(metrics["entropy"]) == pytest.approx(-0.56, abs=0.3)
 
 
+def test_gains_shrink_actions_and_not_their_entropy():
+    state, batch = _first(), _batch()
+    gains = np.array([1.0, 0.25], np.float32)
+    ramping = AGENT.with_gains(state, gains)
+    for act in (functools.partial(_act, key=jax.random.key(1)), _steady):
+        np.testing.assert_allclose(act(AGENT, ramping, batch.obs), gains * act(AGENT, state, batch.obs))
+    _, (_, full) = _loss(AGENT, state.params, state.targets, batch)
+    _, (_, shrunk) = _loss(AGENT, state.params, state.targets, batch, gains)
+    assert float(shrunk["entropy"]) == pytest.approx(float(full["entropy"]), rel=1e-5)
+    assert float(shrunk["q"]) != pytest.approx(float(full["q"]), rel=1e-6)
+
+
+def test_temperature_follows_the_entropy_of_the_active_actions():
+    """The slope of -alpha (log pi + target) by log alpha: alpha (entropy - target), alpha 0.2."""
+    state, batch = _first(), _batch()
+    slopes = []
+    for gains, actions in ((BOTH, 2), (FIRST, 1), (np.array([0.1, 0.0], np.float32), 1)):
+        _, (_, metrics) = _loss(AGENT, state.params, state.targets, batch, gains)
+        slope = float(_grads(AGENT, state.params, state.targets, batch, gains)["log_alpha"])
+        assert slope == pytest.approx(0.2 * (float(metrics["entropy"]) + 0.5 * actions), rel=1e-4)
+        slopes.append(slope)
+    assert slopes[0] != pytest.approx(slopes[1], rel=1e-3)
+
+
 def test_uniform_start_lasts_until_the_first_gradient_step():
-    agent = SAC(dataclasses.replace(SMALL, uniform_start=True), OBS, ACTIONS, np.array([True, False]))
+    agent = SAC(dataclasses.replace(SMALL, uniform_start=True), OBS, ACTIONS)
     obs = np.zeros((2000, OBS), np.float32)
-    state = _first(agent)
+    state = agent.with_gains(_first(agent), FIRST)
     action = _act(agent, state, obs, jax.random.key(0))
     assert scipy.stats.kstest(np.asarray(action)[:, 0], scipy.stats.uniform(-1, 2).cdf).pvalue > 0.01
     assert not np.any(action[:, 1])
@@ -267,9 +293,9 @@ def test_observations_are_stored_raw_and_normalised_when_sampled():
     seen = []
 
     class Spy(SAC):
-        def loss(self, params, targets, batch, key):
+        def loss(self, params, targets, batch, gains, key):
             jax.debug.callback(lambda obs, action: seen.append((obs, action)), batch.obs, batch.action)
-            return super().loss(params, targets, batch, key)
+            return super().loss(params, targets, batch, gains, key)
 
     newer, _ = jax.jit(Spy(SMALL, OBS, ACTIONS).update)(state, _data(3), jax.random.key(1))
     jax.block_until_ready(newer)

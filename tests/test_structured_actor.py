@@ -212,7 +212,9 @@ def test_the_same_parameters_move_the_same_joints_of_a_shuffled_body(
     straight, shuffled = pairs[name]
     state = jax.eval_shape(agent_of(algorithm, straight).init, jax.random.key(0), obs)
     policy = randomised(state.params["policy"])
-    state = state.replace(params={"policy": policy}, normalizer=init_normalizer(OBS))
+    state = state.replace(
+        params={"policy": policy}, normalizer=init_normalizer(OBS), gains=jnp.ones(state.gains.shape)
+    )
     if algorithm == "ppo":
         state = state.replace(average=policy)
 

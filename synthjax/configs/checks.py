@@ -9,6 +9,7 @@ from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import TrainConfig
 from synthjax.envs.continuous import ContinuousConfig
+from synthjax.envs.curriculum import CurriculumConfig
 from synthjax.envs.imitation import ImitationConfig
 from synthjax.errors import UserError
 
@@ -38,6 +39,7 @@ def validate(config: TrainConfig) -> None:
         raise UserError(f"--evaluation.seconds is {evaluation.seconds}: give at least one control step.")
     if isinstance(config.task, ContinuousConfig) and config.task.life_seconds < step:
         raise UserError(f"--task.life-seconds is {config.task.life_seconds}: give at least one control step.")
+    _curriculum(config.task.curriculum)
     for part in (config.task, config.agent):
         _CHECKS[type(part)](part)
 
@@ -86,6 +88,30 @@ def _continuous(task: ContinuousConfig) -> None:
             raise UserError(f"--task.{option} is {share}: give a share of at least 0.")
     if task.fallen_share + task.clip_share > 1.0:
         raise UserError("--task.fallen-share and --task.clip-share together must not be above 1.")
+
+
+def _curriculum(curriculum: CurriculumConfig) -> None:
+    _ = curriculum.groups  # names that cannot be taken apart
+    option = "--task.curriculum"
+    _above_zero(
+        {
+            f"{option}.average-step": curriculum.average_step,
+            f"{option}.least-updates": curriculum.least_updates,
+        }
+    )
+    _shares(
+        {
+            f"{option}.average-step": curriculum.average_step,
+            f"{option}.lock-below": curriculum.lock_below,
+        }
+    )
+    if not curriculum.lock_below < curriculum.unlock_above <= 1.0:
+        raise UserError(f"{option}.unlock-above must be above {option}.lock-below and at most 1.")
+    if not 0 <= curriculum.ramp_updates <= curriculum.least_updates:
+        raise UserError(
+            f"{option}.ramp-updates is {curriculum.ramp_updates}: give 0 to {curriculum.least_updates}, "
+            f"the {option}.least-updates, so that a stage has its full effect before the next change."
+        )
 
 
 def _ppo(agent: PPOConfig) -> None:

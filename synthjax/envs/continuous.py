@@ -12,7 +12,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from synthjax.bodies import Body
@@ -20,6 +19,7 @@ from synthjax.envs import continuous_observation as observation
 from synthjax.envs.body_parts import BodyParts
 from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
 from synthjax.envs.continuous_starts import start_table
+from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
 from synthjax.envs.guide import Guide, GuideConfig, GuideState
 from synthjax.envs.observation import ObservationLayout, flatten
 from synthjax.envs.pushes import (
@@ -54,7 +54,7 @@ class ContinuousConfig:
     steered: Literal["main", "all"] = "main"
     action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
     life_seconds: float = 10.0  # most after which a world starts anew, with its value bootstrapped
-    cut_when_lost: bool = True  # a life is cut as well when its guide starts over: less of it is lying about
+    ends_when_lost: bool = True  # in training a life ends, worth nothing more, when its guide starts over
     falls: int = 256  # settled falls that worlds start in
     fallen_share: float = 0.3  # of the starts: settled falls
     clip_share: float = 0.6  # of the starts: frames of the get-up clips; the others stand
@@ -64,6 +64,8 @@ class ContinuousConfig:
     guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
     pushes: PushConfig = dataclasses.field(default_factory=PushConfig)
     phases: PhaseConfig = dataclasses.field(default_factory=PhaseConfig)
+    # joints unlocked in stages; success is the share of time that worlds are on their feet
+    curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
 
 
 @struct.dataclass
@@ -72,6 +74,7 @@ class ContinuousContext:
 
     push_strength: jax.Array  # () share of the pushes' speed
     on_feet: jax.Array  # () moving average of the share of time that worlds are on their feet
+    curriculum: CurriculumState
 
 
 @struct.dataclass
@@ -103,10 +106,7 @@ class ContinuousEnv:
         self.action_dim = body.model.nu
         share = config.action_scale if body.actuation == "pd" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
-        steered = config.steered == "main" and body.actuation == "pd"
-        self.action_mask = (
-            np.isin(body.joints, body.main_joints) if steered else np.ones(self.action_dim, bool)
-        )
+        self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts, self.start_probabilities = start_table(
             body, clips, config.falls, config.fallen_share, config.clip_share, seed
         )
@@ -116,8 +116,14 @@ class ContinuousEnv:
     # ------------------------------------------------------------------ the Env protocol
 
     def init_context(self) -> ContinuousContext:
-        """No pushes yet."""
-        return ContinuousContext(push_strength=jnp.zeros(()), on_feet=jnp.zeros(()))
+        """No pushes yet, and the first stage."""
+        return ContinuousContext(
+            push_strength=jnp.zeros(()), on_feet=jnp.zeros(()), curriculum=self.curriculum.init()
+        )
+
+    def action_gains(self, ctx: ContinuousContext) -> jax.Array:
+        """Those of the curriculum, (nu,) from 0 to 1."""
+        return self.curriculum.action_gains(ctx.curriculum)
 
     def reset(self, ctx: ContinuousContext, key: jax.Array) -> EnvState:
         """A settled fall, a frame of a get-up clip, or standing.
@@ -170,11 +176,11 @@ class ContinuousEnv:
         inputs = self._inputs(state.physics, physics, task, new_task, action)
         terms = self._terms(inputs, body, new_task.guide)
         terminated = physics.bad
+        if self.config.ends_when_lost:
+            terminated |= new_task.guide.restarted
         over = new_task.age >= self.max_steps
-        if self.config.cut_when_lost:
-            over |= new_task.guide.restarted
         on_feet = new_task.phase >= Phase.STANDING.value
-        reward = jnp.where(terminated, 0.0, total(terms))
+        reward = jnp.where(physics.bad, 0.0, total(terms))
         metrics = {
             "reward": reward,
             "on_feet": on_feet.astype(jnp.float32),
@@ -182,8 +188,9 @@ class ContinuousEnv:
             "push_strength": ctx.push_strength,
             "failed": (terminated | (over & ~on_feet)).astype(jnp.float32),
             "completed": (over & on_feet & ~terminated).astype(jnp.float32),
-            "bad_world": terminated.astype(jnp.float32),
+            "bad_world": physics.bad.astype(jnp.float32),
             "overflow": physics.overflow.astype(jnp.float32),
+            **self.curriculum.metrics(ctx.curriculum),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
         return dataclasses.replace(
@@ -207,10 +214,14 @@ class ContinuousEnv:
         return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
-        """Stronger pushes as the worlds are more on their feet."""
+        """Stronger pushes as the worlds are more on their feet, and more joints."""
         now = stats["on_feet"] / jnp.maximum(stats["steps"], 1.0)
         on_feet = ctx.on_feet + ON_FEET_STEP * (now - ctx.on_feet)
-        return ContinuousContext(push_strength=push_strength(self.config.pushes, on_feet), on_feet=on_feet)
+        return ContinuousContext(
+            push_strength=push_strength(self.config.pushes, on_feet),
+            on_feet=on_feet,
+            curriculum=self.curriculum.update(ctx.curriculum, stats["on_feet"], stats["steps"]),
+        )
 
     # ------------------------------------------------------------------ its parts
 
@@ -285,6 +296,7 @@ class ContinuousEnv:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
         names += ["bad_world", "overflow"]
+        names += self.curriculum.metrics(self.curriculum.init())
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:

@@ -16,6 +16,7 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
+from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
 from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
 from synthjax.envs.drift import DriftConfig, update_limit
 from synthjax.envs.observation import ObservationLayout, flatten
@@ -48,6 +49,8 @@ class ImitationConfig:
     starts_per_bin: int = 64  # stored start states of each time bin
     bin_seconds: float = 0.1  # length of a time bin of the sampler
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)  # where episodes start
+    # joints unlocked in stages; success is the share of the episodes that end which are complete
+    curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
 
 
 @struct.dataclass
@@ -56,6 +59,7 @@ class ImitationContext:
 
     sampler: SamplerState
     drift_limit: jax.Array  # () m
+    curriculum: CurriculumState
 
 
 @struct.dataclass
@@ -94,7 +98,7 @@ class ImitationEnv:
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
         share = config.action_scale if body.actuation == "pd" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
-        self.action_mask = self._steered_joints()
+        self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self._lookback = lookback_matrix(
             self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
             config.sampler.lookback_seconds,
@@ -105,11 +109,16 @@ class ImitationEnv:
     # ------------------------------------------------------------------ the Env protocol
 
     def init_context(self) -> ImitationContext:
-        """Uniform starts and the widest drift limit."""
+        """Uniform starts, the widest drift limit and the first stage."""
         return ImitationContext(
             sampler=init_sampler(self.resets.num_bins),
             drift_limit=jnp.asarray(self.config.drift.widest, float),
+            curriculum=self.curriculum.init(),
         )
+
+    def action_gains(self, ctx: ImitationContext) -> jax.Array:
+        """Those of the curriculum, (nu,) from 0 to 1."""
+        return self.curriculum.action_gains(ctx.curriculum)
 
     def reset(self, ctx: ImitationContext, key: jax.Array) -> EnvState:
         """A start from the table: a bin by its probability, one of its states uniformly."""
@@ -158,6 +167,7 @@ class ImitationEnv:
             "completed": (out_of_time & ~terminated).astype(jnp.float32),
             "bad_world": physics.bad.astype(jnp.float32),
             "overflow": physics.overflow.astype(jnp.float32),
+            **self.curriculum.metrics(ctx.curriculum),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
         return dataclasses.replace(
@@ -176,22 +186,25 @@ class ImitationEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Failures and visits per bin, summed over the leading axis of ``state``."""
+        """Failures and visits per bin and ends of episodes, summed over the leading axis of ``state``."""
         task = state.task
         bins = self.resets.bin_of(task.clip, self.library.time_in_clip(task.clip, task.time))
         zeros = jnp.zeros(self.resets.num_bins)
         return {
             "failures": zeros.at[bins].add(state.terminated.astype(jnp.float32)),
             "visits": zeros.at[bins].add(1.0),
+            "completed": jnp.sum(state.metrics["completed"]),
+            "ended": jnp.sum((state.terminated | state.truncated).astype(jnp.float32)),
         }
 
     def update_context(self, ctx: ImitationContext, stats: dict[str, jax.Array]) -> ImitationContext:
-        """Moves the start probabilities towards the bins that fail, and the drift limit with success."""
+        """Moves the start probabilities towards the bins that fail, drift limit and stage with success."""
         failures, visits = stats["failures"], stats["visits"]
         rate = jnp.sum(failures) / jnp.maximum(jnp.sum(visits), 1.0)
         return ImitationContext(
             sampler=update_sampler(self.config.sampler, ctx.sampler, failures, visits, self._lookback),
             drift_limit=update_limit(self.config.drift, ctx.drift_limit, rate),
+            curriculum=self.curriculum.update(ctx.curriculum, stats["completed"], stats["ended"]),
         )
 
     # ------------------------------------------------------------------ its parts
@@ -209,14 +222,8 @@ class ImitationEnv:
         zero = reference.qpos[7:] + self.body.servo_lag * reference.qvel[6:]
         if self.config.action_mode == "absolute":
             standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
-            zero = jnp.where(self.action_mask, standing, zero)
+            zero = jnp.where(self.curriculum.steered, standing, zero)
         return zero + self.action_scale * action
-
-    def _steered_joints(self) -> np.ndarray:
-        """Which actions the policy decides, (nu,) bool.  Torque motors hold nothing: all are steered."""
-        if self.config.steered == "all" or self.body.actuation != "pd":
-            return np.ones(self.action_dim, bool)
-        return np.isin(self.body.joints, self.body.main_joints)
 
     def observe(self, physics: PhysicsState, task: ImitationTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""
@@ -243,6 +250,7 @@ class ImitationEnv:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         sample = jax.eval_shape(self._terms_of_first_start)
         names = ["body_error_mm", "reward", "failed", "completed", "bad_world", "overflow"]
+        names += self.curriculum.metrics(self.curriculum.init())
         return names + [f"reward_{name}" for name in sample]
 
     def _start(self, table: ResetTable, index: jax.Array) -> tuple[PhysicsState, ImitationTask]:

@@ -129,9 +129,10 @@ def random_actions(run: Run) -> tuple[PyTree, Advance]:
     env, worlds = run.env, AutoReset(run.env)
 
     def one_world(state: EnvState) -> EnvState:
+        ctx = env.init_context()
         key, action_key = jax.random.split(state.key)
-        noise = ACTION_NOISE * jax.random.normal(action_key, (env.action_dim,)) * env.action_mask
-        return worlds.step(env.init_context(), dataclasses.replace(state, key=key), noise)[0]
+        noise = ACTION_NOISE * jax.random.normal(action_key, (env.action_dim,)) * env.action_gains(ctx)
+        return worlds.step(ctx, dataclasses.replace(state, key=key), noise)[0]
 
     def advance(state: PyTree) -> PyTree:
         return jax.lax.scan(

@@ -59,10 +59,14 @@ class Run:
     def training_identity(self) -> dict[str, str]:
         """What a checkpoint must share with the run that goes on from it.
 
-        Worlds, sampler and drift limit are of its clips, and its steps are counted in batches.
+        Worlds, sampler and drift limit are of its clips, its steps are counted in batches, and its stage is
+        one of its curriculum.
         """
-        clips = " ".join(f"{clip.name}:{clip.hash}" for clip in self.clips)
-        return self.identity | {"clips": clips, "unroll_length": str(self.config.agent.unroll_length)}
+        return self.identity | {
+            "clips": " ".join(f"{clip.name}:{clip.hash}" for clip in self.clips),
+            "unroll_length": str(self.config.agent.unroll_length),
+            "curriculum": self.config.task.curriculum.identity,
+        }
 
 
 def _imitation(config: TrainConfig, body: Body, physics: Physics, clips: list[Clip]) -> ImitationEnv:
@@ -75,11 +79,11 @@ def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[C
 
 def _ppo(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> PPO:
     num_updates = None if config.end is None else -(-config.end // config.agent.batch_size)
-    return PPO(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_updates, chains)
+    return PPO(config.agent, env.obs_dim, env.action_dim, num_updates, chains)
 
 
 def _sac(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> SAC:
-    return SAC(config.agent, env.obs_dim, env.action_dim, env.action_mask, num_devices, chains)
+    return SAC(config.agent, env.obs_dim, env.action_dim, num_devices, chains)
 
 
 ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {

@@ -44,7 +44,7 @@ def run_attempts(
 
     def record(state: EnvState, sound: jax.Array) -> tuple[jax.Array, AttemptTrace]:
         trace = jax.vmap(functools.partial(_record, env))(state)
-        sound = sound & ~state.terminated
+        sound = sound & ~state.physics.bad
         return sound, dataclasses.replace(trace, bad=~sound, stands=trace.stands & sound)
 
     return rollout(env, env.init_context(), policy, record, policy_state, first, num_steps, mesh)
@@ -61,7 +61,7 @@ def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
         stands=(height >= HEIGHT) & (up_z(body, parts.root) >= UP) & ~lies,
         height=height,
         power=jnp.sum(jnp.maximum(torque * body.qvel[6:], 0.0)),
-        bad=state.terminated,
+        bad=state.physics.bad,
         qpos=body.qpos,
     )
 

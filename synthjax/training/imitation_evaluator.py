@@ -31,6 +31,7 @@ class ImitationEvaluator:
         "reward": ("reward per step", lambda value: f"{value:.3f}"),
         "completion": ("episode completion", lambda value: f"{value:.0%}"),
         "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
+        "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }
 
     def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):

@@ -79,7 +79,7 @@ class TrainProgram:
         count = max(SEED_OBSERVATIONS, self.num_envs)
         starts = jax.vmap(self.env.reset, in_axes=(None, 0))(ctx, jax.random.split(env_key, count))
         return TrainState(
-            agent=self.agent.init(agent_key, starts.obs),
+            agent=self.agent.with_gains(self.agent.init(agent_key, starts.obs), self.env.action_gains(ctx)),
             env=jax.tree.map(lambda x: x[: self.num_envs], starts),
             ctx=ctx,
             key=key,
@@ -167,10 +167,11 @@ class TrainProgram:
         env_state, data, env_metrics, stats, trail = self.collect(state)
         env_metrics, stats = jax.lax.pmean(env_metrics, WORLDS), jax.lax.psum(stats, WORLDS)
         agent_state, agent_metrics = self.agent.update(state.agent, data, update_key, WORLDS)
+        ctx = self.env.update_context(state.ctx, stats)
         new_state = TrainState(
-            agent=agent_state,
+            agent=self.agent.with_gains(agent_state, self.env.action_gains(ctx)),
             env=env_state,
-            ctx=self.env.update_context(state.ctx, stats),
+            ctx=ctx,
             key=key,
             iteration=state.iteration + 1,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
@@ -33,6 +33,7 @@ class PPOState:
     normalizer: Normalizer
     failure_rate: jax.Array  # () moving average of failures per environment step
     updates: jax.Array  # () int32, batches learned from
+    gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
 
 
 @struct.dataclass
@@ -55,7 +56,6 @@ class PPO:
         config: PPOConfig,
         obs_dim: int,
         action_dim: int,
-        action_mask: np.ndarray | None = None,
         num_updates: int | None = None,
         chains: Chains = (),
     ):
@@ -65,13 +65,11 @@ class PPO:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action.
-          action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
           num_updates: batches of the whole run, towards whose end it settles; endless if not given.
           chains: of the body, by the indices of their actions, for a structured actor.
         """
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_updates = num_updates
-        self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
         self.policy = make_actor(config, config.hidden, action_dim, per_action=1, chains=chains)
         self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
         self.optimizer = optax.chain(
@@ -94,7 +92,15 @@ class PPO:
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             failure_rate=jnp.asarray(self.config.max_noise_failure, float),
             updates=jnp.zeros((), jnp.int32),
+            gains=jnp.ones(self.action_dim),
         )
+
+    def with_gains(self, state: PPOState, gains: jax.Array) -> PPOState:
+        """``state`` whose actions take effect by ``gains`` (A,), within 0 and 1.
+
+        Actions, as the environment and the update see them, are those of the networks times their gains.
+        """
+        return dataclasses.replace(state, gains=gains)
 
     def act(
         self, state: PPOState, obs: jax.Array, key: jax.Array, deterministic: bool = False
@@ -106,11 +112,11 @@ class PPO:
         """
         normalized = self._normalize(state.normalizer, obs)
         if deterministic:
-            return self._mean(state.average, normalized), {}
-        mean = self._mean(state.params["policy"], normalized)
-        std = self.noise(state.failure_rate)
-        action = jnp.where(self.active, mean + std * jax.random.normal(key, mean.shape), 0.0)
-        log_prob = distributions.gaussian_log_prob(action, mean, std, self.active)
+            return self._mean(state.average, normalized, state.gains), {}
+        mean = self._mean(state.params["policy"], normalized, state.gains)
+        std, active = _spread(self.noise(state.failure_rate), state.gains), state.gains > 0.0
+        action = jnp.where(active, mean + std * jax.random.normal(key, mean.shape), 0.0)
+        log_prob = distributions.gaussian_log_prob(action, mean, std, active)
         return action, {"log_prob": log_prob, "mean": mean}
 
     def update(
@@ -139,14 +145,16 @@ class PPO:
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
-        std, target_kl = self.noise(state.failure_rate), self.target_kl(state.updates)
+        noise, target_kl = self.noise(state.failure_rate), self.target_kl(state.updates)
 
         def epoch(carry: tuple, epoch_key: jax.Array) -> tuple[tuple, Metrics]:
             order = jax.random.permutation(epoch_key, batch.obs.shape[0])
             minibatches = jax.tree.map(
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
-            step = functools.partial(self._minibatch_step, std=std, target_kl=target_kl, axis=axis)
+            step = functools.partial(
+                self._minibatch_step, noise=noise, gains=state.gains, target_kl=target_kl, axis=axis
+            )
             return jax.lax.scan(step, carry, minibatches)
 
         carry = (state.params, state.opt_state, state.learning_rate)
@@ -163,11 +171,12 @@ class PPO:
             failure_rate=config.failure_decay * state.failure_rate
             + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
             updates=state.updates + 1,
+            gains=state.gains,
         )
         return new_state, {
             **jax.tree.map(jnp.mean, metrics),
             "explained_variance": mean_over(axis, losses.explained_variance(values, targets)),
-            "action_noise": std,
+            "action_noise": noise,
             "learning_rate": learning_rate,
         }
 
@@ -217,14 +226,16 @@ class PPO:
         settling = jnp.clip((updates / self.num_updates - start) / (1.0 - start), 0.0, 1.0)
         return target * self.config.settled_kl**settling
 
-    def loss(self, params: dict[str, PyTree], batch: Batch, std: jax.Array) -> tuple[jax.Array, Metrics]:
-        """Policy loss + value loss on one minibatch.
+    def loss(
+        self, params: dict[str, PyTree], batch: Batch, noise: jax.Array, gains: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """Policy loss + value loss on one minibatch that was acted with ``noise`` () and ``gains`` (A,).
 
         There is no entropy bonus: the noise follows the failures, and the gradient does not reach it.
         """
         config = self.config
-        mean = self._mean(params["policy"], batch.obs)
-        log_prob = distributions.gaussian_log_prob(batch.action, mean, std, self.active)
+        mean, std = self._mean(params["policy"], batch.obs, gains), _spread(noise, gains)
+        log_prob = distributions.gaussian_log_prob(batch.action, mean, std, gains > 0.0)
         policy_loss, clip_fraction = losses.clipped_surrogate(
             log_prob, batch.log_prob, batch.advantage, config.clip_ratio
         )
@@ -240,10 +251,16 @@ class PPO:
         return loss, metrics
 
     def _minibatch_step(
-        self, carry: tuple, batch: Batch, std: jax.Array, target_kl: jax.Array, axis: str | None
+        self,
+        carry: tuple,
+        batch: Batch,
+        noise: jax.Array,
+        gains: jax.Array,
+        target_kl: jax.Array,
+        axis: str | None,
     ) -> tuple[tuple, Metrics]:
         params, opt_state, learning_rate = carry
-        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, std))
+        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, noise, gains))
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
         learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
@@ -257,10 +274,18 @@ class PPO:
     def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
         return normalize(normalizer, obs, self.config.observation_clip)
 
-    def _mean(self, policy: PyTree, obs: jax.Array) -> jax.Array:
+    def _mean(self, policy: PyTree, obs: jax.Array, gains: jax.Array) -> jax.Array:
         mean: jax.Array = self.policy.apply(policy, obs)  # type: ignore[assignment]
-        return jnp.where(self.active, mean, 0.0)
+        return gains * mean
 
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
         value: jax.Array = self.value.apply(params["value"], obs)  # type: ignore[assignment]
         return value[..., 0]
+
+
+def _spread(noise: jax.Array, gains: jax.Array) -> jax.Array:
+    """Standard deviations (A,) of actions: ``noise`` () times ``gains`` (A,), never zero.
+
+    Where a gain is zero the density does not count, but its gradient has to be finite.
+    """
+    return noise * jnp.where(gains > 0.0, gains, 1.0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
@@ -38,6 +37,7 @@ class SACState:
     reward_rate: jax.Array  # () moving average of the reward per step
     updates: jax.Array  # () int32, unrolls stored
     gradient_steps: jax.Array  # () int32
+    gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
 
 
 @struct.dataclass
@@ -60,7 +60,6 @@ class SAC:
         config: SACConfig,
         obs_dim: int,
         action_dim: int,
-        action_mask: np.ndarray | None = None,
         num_devices: int = 1,
         chains: Chains = (),
     ):
@@ -70,7 +69,6 @@ class SAC:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action, each within +-1.
-          action_mask: (action_dim,) bool, actions to decide; the others are zero and not learned.
           num_devices: devices that the replay is split over.
           chains: of the body, by the indices of their actions, for a structured actor.
 
@@ -92,7 +90,6 @@ class SAC:
             )
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_devices = num_devices
-        self.active = jnp.asarray(np.ones(action_dim, bool) if action_mask is None else action_mask)
         self.policy = make_actor(config, config.policy_hidden, action_dim, per_action=2, chains=chains)
         self.critic = MLP(
             config.critic_hidden, 1, last_gain=1.0, activation=config.activation,
@@ -123,7 +120,16 @@ class SAC:
             reward_rate=jnp.zeros(()),
             updates=jnp.zeros((), jnp.int32),
             gradient_steps=jnp.zeros((), jnp.int32),
+            gains=jnp.ones(self.action_dim),
         )
+
+    def with_gains(self, state: SACState, gains: jax.Array) -> SACState:
+        """``state`` whose actions take effect by ``gains`` (A,), within 0 and 1.
+
+        Actions, as the environment, the replay and the critics see them, are those of the network times
+        their gains: what was stored under other gains keeps its meaning.
+        """
+        return dataclasses.replace(state, gains=gains)
 
     def act(
         self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False
@@ -132,12 +138,11 @@ class SAC:
         normalized = self._normalize(state.normalizer, obs)
         if deterministic:
             mean, _ = self._distribution(state.params["policy"], normalized)
-            return jnp.where(self.active, jnp.tanh(mean), 0.0), {}
-        action, _ = self._sample_action(state.params["policy"], normalized, key)
+            return state.gains * jnp.tanh(mean), {}
+        action, _ = self._sample_action(state.params["policy"], normalized, state.gains, key)
         if self.config.uniform_start:
             uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
-            uniform = jnp.where(self.active, uniform, 0.0)
-            action = jnp.where(state.gradient_steps > 0, action, uniform)
+            action = jnp.where(state.gradient_steps > 0, action, state.gains * uniform)
         return action, {}
 
     def update(
@@ -231,10 +236,9 @@ class SAC:
             return "lower --num-envs and --agent.capacity"
         return f"a replay of --agent.capacity {fits} fits"
 
-    @property
-    def target_entropy(self) -> jax.Array:
-        """Nats () that the policy's entropy is held at: so many for each active action."""
-        return self.config.target_entropy * jnp.sum(self.active)
+    def target_entropy(self, gains: jax.Array) -> jax.Array:
+        """Nats () that the policy's entropy is held at: so many for each action whose gain is not zero."""
+        return self.config.target_entropy * jnp.sum(gains > 0.0)
 
     def importance_exponent(self, gradient_steps: jax.Array) -> jax.Array:
         """Linear from ``importance_exponent`` to 1 (Schaul et al. 2016, section 3.4), ()."""
@@ -242,7 +246,7 @@ class SAC:
         return start + (1.0 - start) * jnp.minimum(gradient_steps / self.config.importance_steps, 1.0)
 
     def loss(
-        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, key: jax.Array
+        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, gains: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
         """Sum of the losses of critics, policy and temperature, each with its own parameters.
 
@@ -254,17 +258,17 @@ class SAC:
         frozen = jax.lax.stop_gradient(params)
         alpha = jnp.exp(frozen["log_alpha"])
 
-        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, next_key)
+        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, gains, next_key)
         next_q = self._q(targets, batch.next_obs, next_action)
         bonus = -alpha * next_log_prob if config.entropy_in_target else jnp.zeros_like(next_log_prob)
         target = losses.soft_target(batch.reward, batch.discount, next_q, bonus)
         td_error = self._q(params["critics"], batch.obs, batch.action) - target
         critic_loss = losses.critic_loss(td_error, batch.weights)
 
-        action, log_prob = self._sample_action(params["policy"], batch.obs, key)
+        action, log_prob = self._sample_action(params["policy"], batch.obs, gains, key)
         q = self._q(frozen["critics"], batch.obs, action)
         policy_loss = losses.policy_loss(log_prob, q, alpha)
-        temperature_loss = losses.temperature_loss(params["log_alpha"], log_prob, self.target_entropy)
+        temperature_loss = losses.temperature_loss(params["log_alpha"], log_prob, self.target_entropy(gains))
         metrics = {
             "critic_loss": critic_loss,
             "policy_loss": policy_loss,
@@ -296,7 +300,9 @@ class SAC:
             discount=entries.discount,
             weights=weights,
         )
-        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(params, targets, batch, loss_key)
+        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(
+            params, targets, batch, state.gains, loss_key
+        )
         grads, metrics = mean_over(axis, (grads, metrics))
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
@@ -317,12 +323,18 @@ class SAC:
         low, high = jnp.log(self.config.min_std), jnp.log(self.config.max_std)
         return mean, jnp.exp(low + (high - low) * jax.nn.sigmoid(spread))
 
-    def _sample_action(self, policy: PyTree, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Actions (..., A) by reparameterisation, and their log-probabilities (...)."""
+    def _sample_action(
+        self, policy: PyTree, obs: jax.Array, gains: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Actions (..., A) by reparameterisation, and log-probabilities (...) of those of gains above zero.
+
+        The densities are those before the gains: an action that has little effect yet explores as much of
+        its range as any other, and the temperature does not follow a gain.
+        """
         mean, std = self._distribution(policy, obs)
         u = mean + std * jax.random.normal(key, mean.shape)
-        log_prob = distributions.squashed_log_prob(u, mean, std, self.active)
-        return jnp.where(self.active, jnp.tanh(u), 0.0), log_prob
+        log_prob = distributions.squashed_log_prob(u, mean, std, gains > 0.0)
+        return gains * jnp.tanh(u), log_prob
 
     def _q(self, critics: PyTree, obs: jax.Array, action: jax.Array) -> jax.Array:
         """Both critics' values (2, B)."""
