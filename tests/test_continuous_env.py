@@ -75,21 +75,23 @@ def test_nothing_ends_but_time_and_a_broken_world() -> None:
     np.testing.assert_array_equal(state.metrics["failed"][2:], [1.0, 1.0])  # it ended lying
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_a_life_is_cut_when_its_guide_starts_over(cut: bool) -> None:
-    """A truncation, whose value is bootstrapped, and none where lives are to go on."""
-    environment = env(still=True, cut_when_lost=cut, life_seconds=5.0)
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_life_ends_when_its_guide_starts_over(ends: bool) -> None:
+    """So that it is worth nothing from there; where lives are to go on it does not end."""
+    environment = env(still=True, ends_when_lost=ends, life_seconds=5.0)
     state = start(environment, falls(environment))
     far = state.task.guide.replace(time=jnp.full(WORLDS, 10.0))
     state = state.replace(task=state.task.replace(guide=far))
-    ends = []
+    terminated = []
     for _ in range(20):
         state = step(environment, state)
-        ends.append(np.asarray(state.truncated))
-        assert not state.terminated.any()
-    cuts = np.flatnonzero(np.array(ends)[:, 0])
-    assert len(cuts) == int(cut)
-    np.testing.assert_allclose(cuts * environment.control_dt, 0.7, atol=0.051)  # s of being left behind
+        terminated.append(np.asarray(state.terminated))
+        assert not state.truncated.any()
+        assert not state.metrics["bad_world"].any()
+        assert (state.reward > 0.0).all()
+    ended = np.flatnonzero(np.array(terminated)[:, 0])
+    assert len(ended) == int(ends)
+    np.testing.assert_allclose(ended * environment.control_dt, 0.7, atol=0.051)  # s of being left behind
 
 
 def test_a_standing_body_is_carried_by_its_feet() -> None:

@@ -1,8 +1,9 @@
 """Always-on life as a pure environment of one world: lie, get up, stand, and never end.
 
 The policy's action is an offset from the pose of a guide that runs through get-up clips
-(:mod:`synthjax.envs.guide`); the reward is a continuing one.  Nothing terminates but a world that has
-blown up; a life is cut after some seconds, with its value bootstrapped, so that all starts are seen.
+(:mod:`synthjax.envs.guide`); the reward is a continuing one.  Life itself has no end: evaluations go on
+whatever happens.  In training a life is over when the guide has lost its body, and is cut after some
+seconds, with its value bootstrapped, so that all starts are seen.
 """
 
 from __future__ import annotations
