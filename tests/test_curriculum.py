@@ -243,11 +243,11 @@ def test_a_run_unlocks_without_compiling_and_keeps_its_stage(env: str, tmp_path:
         return np.asarray(state.env.task.previous_action)[:, groups[name] & main]
 
     state = run.program.start(0)
-    state, metrics = run.program.epoch(state, 2)
+    state, report = run.program.epoch(state, 2)
     traced = len(traces)
     assert traced > 0
     # Both unrolls were of the first stage; the second update has unlocked the next one, by half.
-    assert float(metrics["curriculum_stage"]) == 1.0
+    assert float(report.metrics["curriculum_stage"]) == 1.0
     assert np.any(moved(state, "legs"))
     assert not np.any(moved(state, "arms"))
     assert int(state.ctx.curriculum.stage) == 1
@@ -257,12 +257,12 @@ def test_a_run_unlocks_without_compiling_and_keeps_its_stage(env: str, tmp_path:
     untouched = np.asarray(head["bias"])[: run.env.action_dim][groups["arms"]]
     assert not np.any(untouched)  # as it was made: nothing was learned of them
 
-    state, metrics = run.program.epoch(state, 2)
+    state, report = run.program.epoch(state, 2)
     assert len(traces) == traced
-    assert float(metrics["curriculum_stage"]) == 2.0
+    assert float(report.metrics["curriculum_stage"]) == 2.0
     assert np.any(moved(state, "arms"))
     np.testing.assert_array_equal(state.agent.gains[groups["arms"]], main[groups["arms"]])
-    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(value) for value in report.metrics.values())
     assert np.any(np.asarray(state.agent.params["policy"]["params"]["Dense_1"]["bias"])[
         : run.env.action_dim][groups["arms"] & main])  # fmt: skip
 

@@ -282,9 +282,9 @@ def test_sac_with_heads_learns() -> None:
     program = TrainProgram(env, agent, config.num_envs, config.unroll_length)
     first = program.start(0)
     before = jax.tree.map(np.asarray, first.agent.params["policy"])
-    state, metrics = program.epoch(first, 5)
+    state, report = program.epoch(first, 5)
     assert int(state.agent.gradient_steps) == 20
-    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(value) for value in report.metrics.values())
     changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, state.agent.params["policy"])
     assert all(jax.tree.leaves(changed))
 
