@@ -407,7 +407,7 @@ def test_collect_hands_over_the_true_last_observation_and_starts_anew():
     train = TrainState(
         agent=None, env=state, ctx=env().init_context(), key=jax.random.key(0), iteration=jnp.zeros((), int)
     )
-    worlds, data, _, stats = jax.jit(program.collect)(train)
+    worlds, data, _, stats, _ = jax.jit(program.collect)(train)
 
     np.testing.assert_array_equal(data.truncated[:2, :3], [[False] * 3, [True, True, False]])
     np.testing.assert_array_equal(data.terminated[0], [False, False, True, False])
