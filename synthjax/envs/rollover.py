@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
+from synthjax.motion.derive import make_clip
 from synthjax.motion.ground import lowest_points
-from synthjax.motion.retarget import make_clip
 
 ROLL_SECONDS = 1.5
 _SWING_UNTIL = 0.3  # share of the roll after which the free limbs have swung over

@@ -6,9 +6,9 @@ import numpy as np
 
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
-from synthjax.motion.ground import ground_contacts
+from synthjax.motion.derive import make_clip
 from synthjax.motion.inverse import solve
-from synthjax.motion.kinematics import finite_velocities, forward_kinematics, hinge_limits
+from synthjax.motion.kinematics import hinge_limits
 from synthjax.motion.planting import bend_ends, plant
 from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
@@ -36,39 +36,4 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)
     return make_clip(
         body, motion.name, fps, qpos, loop_offset=offset, source=motion.source, licence=motion.licence
-    )
-
-
-def make_clip(
-    body: Body,
-    name: str,
-    fps: float,
-    qpos: np.ndarray,
-    *,
-    loop_offset: np.ndarray | None,
-    source: str,
-    licence: str,
-) -> Clip:
-    """A clip of ``qpos`` (T, nq) with everything that derives from it.
-
-    A looping clip has a ``loop_offset`` (3,) and comes without its closing frame.
-    """
-    qvel = finite_velocities(body.model, qpos, fps, loop_offset)
-    trajectory = forward_kinematics(body.model, qpos, qvel)
-    return Clip(
-        name=name,
-        fps=fps,
-        joint_names=body.joints,
-        body_names=body.body_names,
-        qpos=qpos,
-        qvel=qvel,
-        xpos=trajectory.xpos,
-        xquat=trajectory.xquat,
-        linvel=trajectory.linvel,
-        angvel=trajectory.angvel,
-        contacts=ground_contacts(body, qpos, trajectory.linvel),
-        loop=loop_offset is not None,
-        loop_offset=np.zeros(3) if loop_offset is None else loop_offset,
-        source=source,
-        licence=licence,
     )
