@@ -31,7 +31,6 @@ class BodyParts:
     mass: float  # kg, of the whole body
     weight: float  # N
     standing_head_height: float  # m
-    standing_chest_height: float  # m
     joint_range: jax.Array  # (nu, 2) rad
     gear: jax.Array  # (nu,) torque in N m per unit of actuator force
     torque_limit: jax.Array  # (nu,) N m
@@ -61,6 +60,7 @@ class BodyParts:
         data = mujoco.MjData(model)
         data.qpos[:] = body.standing_qpos
         mujoco.mj_kinematics(model, data)
+        mass = float(model.body_mass.sum())
         gear = model.actuator_gear[:, 0]
         force_range = np.abs(model.actuator_forcerange).max(axis=1)
         control_range = gear * np.abs(model.actuator_ctrlrange).max(axis=1)
@@ -74,10 +74,9 @@ class BodyParts:
             bodies=np.arange(1, model.nbody),
             sole_of_body=jnp.asarray(np.stack([members("LeftFoot"), members("RightFoot")])),
             contact_slots=jnp.asarray(np.stack([members(bone) for bone in SLOTS])),
-            mass=float(model.body_mass.sum()),
-            weight=float(model.body_mass.sum() * np.linalg.norm(model.opt.gravity)),
+            mass=mass,
+            weight=float(mass * np.linalg.norm(model.opt.gravity)),
             standing_head_height=float(data.xpos[ids["Head"], 2]),
-            standing_chest_height=float(data.xpos[chest, 2]),
             joint_range=jnp.asarray(model.jnt_range[1:], jnp.float32),
             gear=jnp.asarray(gear, jnp.float32),
             # Position servos are limited by their force, torque motors by their control.

@@ -43,7 +43,7 @@ from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
 _PUSH_STREAM = 2**20
-ON_FEET_STEP = 0.1  # weight of one update in the average that the help follows
+ON_FEET_STEP = 0.1  # weight of one update in the average that the pushes follow
 
 
 @dataclasses.dataclass(frozen=True)

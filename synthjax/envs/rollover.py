@@ -13,6 +13,7 @@ from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
 from synthjax.motion.derive import make_clip
 from synthjax.motion.ground import lowest_points
+from synthjax.motion.seam import smoothstep
 
 ROLL_SECONDS = 1.5
 _SWING_UNTIL = 0.3  # share of the roll after which the free limbs have swung over
@@ -56,8 +57,8 @@ def _roll(body: Body, end: np.ndarray, fps: float, side: str) -> np.ndarray:
     angles["Spine_Y"] = sign * _TWIST
     for index, name in enumerate(body.joints):
         swung[index] = angles.get(name, swung[index])
-    swing, land = (_smoothstep(share, a, b)[:, None] for a, b in ((0.0, _SWING_UNTIL), (_LAND_FROM, 1.0)))
-    angle = -sign * np.pi * (1.0 - _smoothstep(share, _TURN_FROM, 1.0))
+    swing, land = (smoothstep(share, a, b)[:, None] for a, b in ((0.0, _SWING_UNTIL), (_LAND_FROM, 1.0)))
+    angle = -sign * np.pi * (1.0 - smoothstep(share, _TURN_FROM, 1.0))
     lying = Rotation.from_quat(end[[4, 5, 6, 3]])
     # A straight body lies level, whatever the lean of the root at the end.
     axis = lying.apply([0.0, 0.0, 1.0])
@@ -74,8 +75,3 @@ def _roll(body: Body, end: np.ndarray, fps: float, side: str) -> np.ndarray:
     above = lowest_points(body, np.concatenate([qpos, end[None]]))[:, trunk].min(axis=1)
     qpos[:, 2] += land[:, 0] * above[-1] - above[:-1]  # at last as high as the end carries it
     return qpos
-
-
-def _smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    x = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)

@@ -18,7 +18,7 @@ import numpy as np
 from synthjax.bodies import Body
 from synthjax.errors import UserError
 from synthjax.motion.clip import CLIP_VERSION, Clip
-from synthjax.motion.kinematics import finite_velocities, forward_kinematics
+from synthjax.motion.derive import make_clip
 
 _FIELDS = (
     "version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset",
@@ -71,32 +71,24 @@ def load_clip(path: Path, body: Body) -> Clip:
     qpos, contacts = content["qpos"].astype(np.float64), content["contacts"]
     qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=-1, keepdims=True)
     loop, fps, loop_offset = bool(content["loop"]), float(content["fps"]), content["loop_offset"]
-    qvel = finite_velocities(body.model, qpos, fps, loop_offset if loop else None)
-    trajectory = forward_kinematics(body.model, qpos, qvel)
+    clip = make_clip(
+        body,
+        str(content["name"]),
+        fps,
+        qpos,
+        loop_offset=loop_offset if loop else None,
+        source=str(content["source"]),
+        licence=str(content["licence"]),
+        contacts=contacts,
+    )
     if (
         tuple(content["body_names"].tolist()) != body.body_names
-        or np.abs(trajectory.xpos[0] - content["first_xpos"]).max() > _SAME_BODY
+        or np.abs(clip.xpos[0] - content["first_xpos"]).max() > _SAME_BODY
     ):
         raise UserError(
             f"Clip '{path}' is for a body with other bones than '{body.name}': retarget its source again."
         )
-    return Clip(
-        name=str(content["name"]),
-        fps=fps,
-        joint_names=joint_names,
-        body_names=body.body_names,
-        qpos=qpos,
-        qvel=qvel,
-        xpos=trajectory.xpos,
-        xquat=trajectory.xquat,
-        linvel=trajectory.linvel,
-        angvel=trajectory.angvel,
-        contacts=contacts,
-        loop=loop,
-        loop_offset=loop_offset,
-        source=str(content["source"]),
-        licence=str(content["licence"]),
-    )
+    return clip
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -19,10 +19,12 @@ def make_clip(
     loop_offset: np.ndarray | None,
     source: str,
     licence: str,
+    contacts: np.ndarray | None = None,
 ) -> Clip:
     """A clip of ``qpos`` (T, nq) with everything that derives from it.
 
-    A looping clip has a ``loop_offset`` (3,) and comes without its closing frame.
+    A looping clip has a ``loop_offset`` (3,) and comes without its closing frame.  ``contacts`` (T, nbody)
+    are taken from the poses if not given.
     """
     qvel = finite_velocities(body.model, qpos, fps, loop_offset)
     trajectory = forward_kinematics(body.model, qpos, qvel)
@@ -37,7 +39,7 @@ def make_clip(
         xquat=trajectory.xquat,
         linvel=trajectory.linvel,
         angvel=trajectory.angvel,
-        contacts=ground_contacts(body, qpos, trajectory.linvel),
+        contacts=ground_contacts(body, qpos, trajectory.linvel) if contacts is None else contacts,
         loop=loop_offset is not None,
         loop_offset=np.zeros(3) if loop_offset is None else loop_offset,
         source=source,

@@ -18,7 +18,7 @@ from synthjax.bodies import Body
 from synthjax.motion.ground import flights, floor_level, intervals, lowest_points
 from synthjax.motion.inverse import refine
 from synthjax.motion.kinematics import forward_kinematics
-from synthjax.motion.seam import smooth_change
+from synthjax.motion.seam import smooth_change, smoothstep
 from synthjax.motion.targets import Targets
 
 _SIDES = ("Left", "Right")
@@ -66,7 +66,7 @@ def bend_ends(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarra
         )
         cost = (up @ bent.T) ** 2 + _BEND_RELUCTANCE * angles**2
         lowest, highest = _BEND_HEIGHT[bone.removeprefix("Left").removeprefix("Right")]
-        near = 1.0 - _smoothstep(world.xpos[:, part.id, 2] - floor, lowest, highest)
+        near = 1.0 - smoothstep(world.xpos[:, part.id, 2] - floor, lowest, highest)
         address = model.jnt_qposadr[joint]
         wanted = near * angles[np.argmin(cost, axis=-1)] + (1.0 - near) * qpos[:, address]
         out[:, address] = _smooth(wanted, _BEND_SMOOTHING * fps, loop)
@@ -115,7 +115,7 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
         if bone.endswith("Foot"):
             rotation = _flatten(rotation, contact, fps, loop)
             rotations[bone] = rotation
-        clearance = _CLEARANCE * _smoothstep(speed, *_CLEAR_SPEED) if bone.endswith("Foot") else 0.0 * speed
+        clearance = _CLEARANCE * smoothstep(speed, *_CLEAR_SPEED) if bone.endswith("Foot") else 0.0 * speed
         lower = np.where(lowest[:, toes] < lowest[:, ids[bone]], toes, ids[bone])
         roll = _rolling(world.xquat[np.arange(len(qpos)), lower], point[:, 2] - height, loop)
         shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
@@ -154,7 +154,7 @@ def _flatten(rotation: Rotation, contact: np.ndarray, fps: float, loop: bool) ->
     axis = np.cross(up, [0.0, 0.0, 1.0])
     sine = np.linalg.norm(axis, axis=-1)
     tilt = np.arctan2(sine, up[:, 2])
-    amount = _smooth(contact * (1.0 - _smoothstep(tilt, *_FLAT_TILT)), 0.03 * fps, loop)
+    amount = _smooth(contact * (1.0 - smoothstep(tilt, *_FLAT_TILT)), 0.03 * fps, loop)
     return Rotation.from_rotvec((amount * tilt / np.maximum(sine, 1e-9))[:, None] * axis) * rotation
 
 
@@ -256,8 +256,3 @@ def _rotation(quaternions: np.ndarray) -> Rotation:
 
 def _smooth(values: np.ndarray, frames: float, loop: bool) -> np.ndarray:
     return gaussian_filter1d(values, frames, mode="wrap" if loop else "nearest")
-
-
-def _smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

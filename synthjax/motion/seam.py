@@ -78,3 +78,9 @@ def smooth_change(
     return displace(
         model, before, gaussian_filter1d(change, frames, axis=0, mode="wrap" if loop else "nearest")
     )
+
+
+def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """From 0 at ``low`` to 1 at ``high`` with no slope at either, of any shape."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)

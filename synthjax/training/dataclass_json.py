@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from synthjax.errors import unknown
+from synthjax.training.whole_files import replacing
 
 T = TypeVar("T")
 
@@ -23,13 +23,9 @@ def write_json(path: Path, content: Any) -> None:
     """
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         content = dataclasses.asdict(content)
-    partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def from_json(cls: type[T], values: Any, where: str = "") -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from synthjax.training.build import Run
 from synthjax.training.offscreen import RendererUnavailable
 from synthjax.training.playback import VIDEO_FPS, resample
 from synthjax.training.video import render_rollout
+from synthjax.training.whole_files import replacing
 
 FOLDER = "dumps"  # in a run's folder
 KEPT = 32  # files of a run; the oldest go
@@ -40,8 +40,8 @@ def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail)
     first = int(ends[-1]) + 1 if len(ends) else 0
     folder = run_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    path, partial = folder / f"{name}.npz", folder / f".{name}.partial"
-    with partial.open("wb") as file:
+    path = folder / f"{name}.npz"
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             qpos=np.asarray(trail.qpos)[first:],
@@ -53,7 +53,6 @@ def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail)
             control_dt=run.env.control_dt,
             env_steps=env_steps,
         )
-    os.replace(partial, path)
     for old in sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime_ns)[:-KEPT]:
         old.unlink()
     return path

@@ -7,9 +7,10 @@ one renaming, so that a kill loses no row; the oldest files go.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
+
+from synthjax.training.whole_files import replacing
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -39,9 +40,8 @@ def remove_rows(run_dir: Path, after: int) -> None:
     """
     for path in reversed(row_files(run_dir)):
         kept = [line for line in complete_lines(path) if json.loads(line)["env_steps"] <= after]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes("".join(kept).encode())
-        os.replace(temporary, path)
+        with replacing(path) as partial:
+            partial.write_bytes("".join(kept).encode())
         if kept:
             return
         path.unlink()
