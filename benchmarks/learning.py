@@ -4,7 +4,8 @@
     python benchmarks/learning.py --env continuous --out benchmarks/results/getup_cpu.json
 
 Runs ``synthjax train`` as a user would, notes when each evaluation line appears, and adds the figures
-that the run itself has logged and those of an evaluation in finer physics.
+that the run itself has logged and those of an evaluation in finer physics.  With ``--minutes`` a run is
+stopped after so long, as Ctrl-C stops it: for the time to the bar, and without the figures of its end.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,9 @@ def bar_of(env: str, motion: str | None) -> dict[str, float]:
     return GETUP_BAR if env == "continuous" else IMITATION_BARS.get(motion or "walk", OTHER_CLIPS_BAR)
 
 
-def measure(env: str, motion: str | None, seed: int, options: list[str]) -> dict[str, Any]:
+def measure(
+    env: str, motion: str | None, seed: int, minutes: float | None, options: list[str]
+) -> dict[str, Any]:
     """One run from scratch with an empty compilation cache, and what MuJoCo's finer physics makes of it."""
     bar = bar_of(env, motion)
     with tempfile.TemporaryDirectory() as scratch:
@@ -53,6 +58,10 @@ def measure(env: str, motion: str | None, seed: int, options: list[str]) -> dict
             command, stdout=subprocess.PIPE, text=True, env=_environment(Path(scratch) / "cache")
         )
         assert process.stdout is not None
+        if minutes is not None:
+            alarm = threading.Timer(60.0 * minutes, process.send_signal, [signal.SIGINT])
+            alarm.daemon = True
+            alarm.start()
         for line in process.stdout:
             now = time.monotonic() - start
             sys.stdout.write(f"[{now:6.1f} s] {line}")
@@ -60,7 +69,8 @@ def measure(env: str, motion: str | None, seed: int, options: list[str]) -> dict
                 first = now
             if found := EVALUATION.search(line):
                 seconds[int(found[1].replace(",", ""))] = now
-        if process.wait() or not (folder / "evaluation.json").exists():
+        ended = process.wait() == 0 and (folder / "evaluation.json").exists()
+        if not ended and (minutes is None or time.monotonic() - start < 60.0 * minutes):
             raise SystemExit(f"the run with seed {seed} failed or was stopped")
         curve = [
             {"seconds": round(seconds[row["env_steps"]], 1), **row}
@@ -68,10 +78,8 @@ def measure(env: str, motion: str | None, seed: int, options: list[str]) -> dict
             if row["kind"] == "eval"
         ]
         total = time.monotonic() - start
-        fine = folder / "fine.json"
-        subprocess.run([*synthjax, "eval", str(folder), "--fine", "--out", str(fine)], check=True)
         passed = next((row for row in curve if passes(row, bar)), None)
-        return {
+        result = {
             "seed": seed,
             "seconds_to_first_progress": first,
             "seconds_to_bar": passed and passed["seconds"],
@@ -80,6 +88,12 @@ def measure(env: str, motion: str | None, seed: int, options: list[str]) -> dict
             and all(passes(row, bar) for row in curve[curve.index(passed) :]),
             "total_seconds": round(total, 1),
             "curve": curve,
+        }
+        if not ended:
+            return result | {"stopped_after_minutes": minutes}
+        fine = folder / "fine.json"
+        subprocess.run([*synthjax, "eval", str(folder), "--fine", "--out", str(fine)], check=True)
+        return result | {
             "final": json.loads((folder / "evaluation.json").read_text()),
             "final_in_finer_physics": json.loads(fine.read_text()),
         }
@@ -102,6 +116,9 @@ def main() -> None:
     parser.add_argument("--motion")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--minutes", type=float, help="stop each run after so long; by default it ends by itself"
+    )
     arguments, options = parser.parse_known_args()
     result: dict[str, Any] = {
         "machine": machine(" ".join(["python", *sys.argv])),
@@ -111,7 +128,7 @@ def main() -> None:
         "runs": [],
     }
     for seed in arguments.seeds:
-        result["runs"].append(measure(arguments.env, arguments.motion, seed, options))
+        result["runs"].append(measure(arguments.env, arguments.motion, seed, arguments.minutes, options))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -42,7 +42,7 @@ class PhysicsState:
     kinematics: Kinematics
     warmstart: jax.Array  # (nv,) solver warm start; zero after a reset
     xfrc_applied: jax.Array  # (nbody, 6) external force and torque (pushes), world axes
-    actuator_force: jax.Array  # (nu,) before the gear: N m of position servos, control of torque motors
+    actuator_force: jax.Array  # (nu,) before the gear: N m of servos, control of direct motors
     ground_contact: jax.Array  # (nbody,) number of contact points with the ground
     ground_load: jax.Array  # (nbody,) sum of contact-force magnitudes, friction included, N
     ground_force: jax.Array  # (nbody, 3) sum of normal forces of the ground ON the body, world axes, N

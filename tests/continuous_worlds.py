@@ -23,8 +23,8 @@ CONFIG = ContinuousConfig(falls=8, life_seconds=0.5)
 
 
 @functools.cache
-def body(actuation: str = "pd") -> Body:
-    return make_body("synth", actuation)
+def body(actuation: str = "pd", drive: str = "servo") -> Body:
+    return make_body("synth", actuation, drive)
 
 
 @functools.cache

@@ -39,8 +39,8 @@ class StillPhysics(NativePhysics):
 
 
 @functools.cache
-def body(actuation: str = "pd") -> Body:
-    return make_body("synth", actuation)
+def body(actuation: str = "pd", drive: str = "servo") -> Body:
+    return make_body("synth", actuation, drive)
 
 
 @functools.cache
@@ -103,10 +103,11 @@ def with_body_at(k: Kinematics, name: str, offset: list[float]) -> Kinematics:
 
 
 @functools.cache
-def env(still: bool = True, actuation: str = "pd", **changes: object) -> ImitationEnv:
+def env(still: bool = True, actuation: str = "pd", drive: str = "servo", **changes: object) -> ImitationEnv:
     kind = StillPhysics if still else NativePhysics
-    physics = kind(body(actuation), SIM_DT, SUBSTEPS)
-    return ImitationEnv(body(actuation), physics, list(clips()), dataclasses.replace(CONFIG, **changes))
+    driven = body(actuation, drive)
+    physics = kind(driven, SIM_DT, SUBSTEPS)
+    return ImitationEnv(driven, physics, list(clips()), dataclasses.replace(CONFIG, **changes))
 
 
 @functools.cache

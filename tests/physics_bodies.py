@@ -88,6 +88,7 @@ def _body(name: str, xml: str, joints: tuple[str, ...], height: float, feet: tup
     return Body(
         name=name,
         actuation="pd",
+        drive="servo",
         model=model,
         xml=xml,
         joints=joints,

@@ -142,7 +142,7 @@ def test_pd_motors_are_servos_with_the_table_gains(synth: Body) -> None:
 
 @pytest.mark.parametrize(("actuation", "ctrl", "force"), [("torque", 0.4, 150.0), ("strong", 2.0, 300.0)])
 def test_torque_motors_keep_gears_springs_and_limits(actuation: str, ctrl: float, force: float) -> None:
-    body = make(actuation)
+    body = make(actuation, "direct")
     joint, motor = (kind("LeftUpperLeg_X") for kind in (body.model.joint, body.model.actuator))
     assert motor.gear[0] == 120.0
     np.testing.assert_array_equal(motor.ctrlrange, (-ctrl, ctrl))
@@ -151,6 +151,22 @@ def test_torque_motors_keep_gears_springs_and_limits(actuation: str, ctrl: float
     assert float(np.ravel(joint.damping)[0]) == 1.0
     np.testing.assert_array_equal(body.action_scale, np.full(63, ctrl))
     assert body.joints == make().joints
+
+
+@pytest.mark.parametrize(("actuation", "knee"), [("pd", 480.0), ("torque", 32.0), ("strong", 160.0)])
+def test_servos_stay_within_the_strength_of_the_motors(actuation: str, knee: float) -> None:
+    """The original's knee has a gear of 80 N m, of which it uses 0.4."""
+    body = make(actuation)
+    data = mujoco.MjData(body.model)
+    data.qpos[:] = body.standing_qpos
+    for far in (1e3, -1e3):
+        data.ctrl[:] = far
+        mujoco.mj_forward(body.model, data)
+        dof = body.model.joint("LeftLowerLeg_X").dofadr[0]
+        np.testing.assert_allclose(data.qfrc_actuator[dof], np.sign(far) * knee, rtol=1e-6)
+    # Gains are those of pd, and so is what an action means.
+    np.testing.assert_array_equal(body.model.actuator_gainprm, make().model.actuator_gainprm)
+    np.testing.assert_array_equal(body.action_scale, make().action_scale)
 
 
 def test_position_scale_is_three_quarters_of_half_the_range_at_most_a_radian(synth: Body) -> None:
@@ -211,12 +227,23 @@ def test_the_xml_compiles_to_the_same_model(synth: Body) -> None:
 
 def test_the_hash_tells_presets_apart() -> None:
     assert make().hash == make_synth().hash
-    assert len({make(a).hash for a in ("pd", "torque", "strong")}) == 3
+    bodies = [make(a) for a in ("pd", "torque", "strong")] + [make(a, "direct") for a in ("torque", "strong")]
+    assert len({body.hash for body in bodies}) == 5
 
 
 @pytest.mark.parametrize(
-    ("name", "actuation", "near"), [("sinth", "pd", "synth"), ("synth", "torqe", "torque")]
+    ("name", "actuation", "drive", "near"),
+    [
+        ("sinth", "pd", "servo", "synth"),
+        ("synth", "torqe", "servo", "torque"),
+        ("synth", "torque", "drect", "direct"),
+    ],
 )
-def test_unknown_names_come_with_the_near_one(name: str, actuation: str, near: str) -> None:
+def test_unknown_names_come_with_the_near_one(name: str, actuation: str, drive: str, near: str) -> None:
     with pytest.raises(UserError, match=f"did you mean {near}"):
-        make_body(name, actuation)
+        make_body(name, actuation, drive)
+
+
+def test_pd_takes_no_torques() -> None:
+    with pytest.raises(UserError, match="are servos: choose"):
+        make_body("synth", "pd", "direct")

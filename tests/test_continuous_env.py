@@ -139,15 +139,18 @@ def test_the_first_step_does_not_pay_for_where_the_body_was_put() -> None:
     np.testing.assert_allclose(state.metrics["reward_action_rate"], 0.0, atol=1e-7)
 
 
-@pytest.mark.parametrize("actuation", ["pd", "torque", "strong"])
-def test_torque_limits_are_those_that_the_motors_reach(actuation: str) -> None:
+@pytest.mark.parametrize(
+    ("actuation", "drive"),
+    [("pd", "servo"), ("torque", "servo"), ("torque", "direct"), ("strong", "direct")],
+)
+def test_torque_limits_are_those_that_the_motors_reach(actuation: str, drive: str) -> None:
     """At a control far beyond its range each motor gives its limit, read from MuJoCo's own joint torques."""
     import mujoco
 
-    model = body(actuation).model
-    parts = BodyParts.of(body(actuation))
+    driven = body(actuation, drive)
+    model, parts = driven.model, BodyParts.of(driven)
     data = mujoco.MjData(model)
-    data.qpos[:] = body(actuation).standing_qpos
+    data.qpos[:] = driven.standing_qpos
     data.ctrl[:] = 1e6
     mujoco.mj_forward(model, data)
     np.testing.assert_allclose(data.qfrc_actuator[6:], parts.torque_limit, rtol=1e-5)

@@ -288,7 +288,7 @@ def test_absolute_actions_are_offsets_from_the_standing_pose():
 
 
 def test_torque_actions_are_clipped_shares_of_the_motors():
-    environment = env(actuation="torque")
+    environment = env(actuation="torque", drive="direct")
     action = np.linspace(-2, 2, environment.action_dim).astype(np.float32)
     control = _control(environment)(action, frame(9))
     np.testing.assert_allclose(control, _scale(environment) * np.clip(action, -1, 1), atol=1e-6)

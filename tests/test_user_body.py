@@ -123,8 +123,8 @@ def write(tmp_path: Path) -> Write:
     return to_files
 
 
-def load(file: Path, actuation: str = "pd") -> Body:
-    return make_body(str(file), actuation)
+def load(file: Path, actuation: str = "pd", drive: str = "servo") -> Body:
+    return make_body(str(file), actuation, drive)
 
 
 @pytest.fixture(scope="module")
@@ -298,11 +298,14 @@ def test_gains_come_from_mapping_then_mjcf_then_the_synth(write: Write) -> None:
 def test_torque_presets_use_the_motors_of_the_mjcf(write: Write) -> None:
     file = write()
     for actuation, most in (("torque", 1.0), ("strong", 2.0)):
-        body = load(file, actuation)
+        body = load(file, actuation, "direct")
         motor = body.model.actuator("waist")
         assert motor.gear[0] == 80.0
         np.testing.assert_array_equal(motor.ctrlrange, (-most, most))
         np.testing.assert_array_equal(body.action_scale, np.full(body.model.nu, most))
+        servo = load(file, actuation).model.actuator
+        np.testing.assert_array_equal(servo("waist").forcerange, (-80.0 * most, 80.0 * most))
+        assert servo("l_knee").forcerange[1] == 33.0  # its forcerange again
 
 
 def test_a_hinge_without_limits_may_turn_once(write: Write) -> None:

@@ -10,17 +10,18 @@ from synthjax.bodies.user import make_user_body
 from synthjax.errors import unknown
 
 
-def make_body(name: str = "synth", actuation: str = "pd") -> Body:
+def make_body(name: str = "synth", actuation: str = "pd", drive: str = "servo") -> Body:
     """The Synth, or the body of the mapping file ``name`` (``my_robot.toml``).
 
     Args:
-      actuation: the preset ``pd``, ``torque`` or ``strong``.
+      actuation: how strong the motors are, ``pd``, ``torque`` or ``strong``.
+      drive: what a control is: ``servo`` (a joint angle) or ``direct`` (a torque).
 
     Raises:
-      UserError: unknown body or actuation, or a mapping file that cannot be used.
+      UserError: unknown body, actuation or drive, or a mapping file that cannot be used.
     """
     if name == "synth":
-        return make_synth(actuation)
+        return make_synth(actuation, drive)
     if Path(name).suffix != ".toml":
         raise unknown("body", name, ["synth", "a mapping file (*.toml)"])
-    return make_user_body(Path(name), actuation)
+    return make_user_body(Path(name), actuation, drive)

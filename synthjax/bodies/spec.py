@@ -28,7 +28,8 @@ class Body:
     """
 
     name: str  # "synth", or the stem of the user's file
-    actuation: str  # "pd" (ctrl = joint angle in rad), "torque" or "strong" (ctrl in [-1, 1] x gear)
+    actuation: str  # how strong the motors are: "pd", "torque" or "strong"
+    drive: str  # what a control is: "servo" (a joint angle in rad) or "direct" (a torque in gears)
     model: mujoco.MjModel  # compiled, with ground, contact pairs and contact sensors
     xml: str  # the MJCF that ``model`` was compiled from
     joints: tuple[str, ...]  # actuated hinges, in qpos order
@@ -40,7 +41,7 @@ class Body:
     fall_bodies: tuple[str, ...]  # bodies whose ground contact means a fall (head, torso, thighs, upper arms)
     ground_geom: str  # name of the ground plane geom
     standing_qpos: np.ndarray  # (nq,) upright on the ground
-    action_scale: np.ndarray  # (nu,) rad (pd) or ctrl (torque) per unit of action
+    action_scale: np.ndarray  # (nu,) rad (servo) or gears (direct) per unit of action
     servo_lag: float = 0.0  # s, kd / kp of the position servos: how far behind a moving target they stay
 
     @property

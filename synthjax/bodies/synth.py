@@ -11,34 +11,40 @@ import numpy as np
 from synthjax.bodies import assembly
 from synthjax.bodies import synth_table as table
 from synthjax.bodies.spec import Body
-from synthjax.errors import unknown
+from synthjax.errors import UserError, unknown
 
 ACTUATIONS = ("pd", "torque", "strong")
-# Torque limit of the position servos in multiples of the table's gears.  At twice the gear the run
-# clip saturates the knees on 45 % of its steps; at six times it does not.
-PD_FORCE_FACTOR = 6.0
+DRIVES = ("servo", "direct")
 # The original clips actions to 0.4 of its gears; "strong" uses twice the full gears.
 TORQUE_CTRL_LIMIT, TORQUE_FORCE_LIMIT = 0.4, 150.0
 STRONG_CTRL_LIMIT, STRONG_FORCE_LIMIT = 2.0, 300.0
+# Torque limit of the position servos in multiples of the table's gears.  At twice the gear the run
+# clip saturates the knees on 45 % of its steps; at six times it does not.
+SERVO_FORCE_FACTOR = {"pd": 6.0, "torque": TORQUE_CTRL_LIMIT, "strong": STRONG_CTRL_LIMIT}
 SIDES = ("Left", "Right")
 
 
 def make_synth(
-    actuation: str = "pd", *, self_collision: bool = True, total_mass: float = table.DEFAULT_MASS
+    actuation: str = "pd",
+    drive: str = "servo",
+    *,
+    self_collision: bool = True,
+    total_mass: float = table.DEFAULT_MASS,
 ) -> Body:
     """The Synth: a free root and 63 hinges on 21 bones.
 
     Args:
-      actuation: ``pd`` (position targets), ``torque`` (the original's motors and limits) or
-        ``strong`` (the same motors with twice the full gear).
+      actuation: how strong the motors are: ``pd`` (six times the gears), ``torque`` (the original's
+        limits) or ``strong`` (twice the gears).
+      drive: ``servo`` (controls are joint angles, and a servo stays within the motors' strength) or
+        ``direct`` (controls are the torques of the original's motors, which ``pd`` has not).
       self_collision: leg-leg, foot-foot and arm-torso contact pairs.
       total_mass: kg.
 
     Raises:
-      UserError: unknown actuation.
+      UserError: unknown actuation or drive, or one that does not go with the other.
     """
-    if actuation not in ACTUATIONS:
-        raise unknown("actuation preset", actuation, ACTUATIONS)
+    check_motors(actuation, drive)
     spec = mujoco.MjSpec()
     spec.modelname = "synth"
     spec.compiler.degree = False
@@ -62,8 +68,9 @@ def make_synth(
 
     pairs = table.SELF_COLLISIONS if self_collision else ()
     assembly.add_contacts(spec, [name for name, _, _ in _bones()], pairs)
-    if actuation == "pd":
-        assembly.add_position_motors(spec, kp, {name: PD_FORCE_FACTOR * g for name, g in gear.items()})
+    if drive == "servo":
+        factor = SERVO_FORCE_FACTOR[actuation]
+        assembly.add_position_motors(spec, kp, {name: factor * g for name, g in gear.items()})
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in kp])
     else:
         limits = {
@@ -80,6 +87,7 @@ def make_synth(
     return Body(
         name="synth",
         actuation=actuation,
+        drive=drive,
         model=model,
         xml=spec.to_xml(),
         joints=joints,
@@ -95,8 +103,24 @@ def make_synth(
         ground_geom=assembly.GROUND,
         standing_qpos=standing,
         action_scale=scale,
-        servo_lag=assembly.SERVO_LAG if actuation == "pd" else 0.0,
+        servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
+
+
+def check_motors(actuation: str, drive: str) -> None:
+    """Whether motors so strong can be driven so.
+
+    Raises:
+      UserError: unknown actuation or drive, or torques for ``pd``.
+    """
+    if actuation not in ACTUATIONS:
+        raise unknown("actuation preset", actuation, ACTUATIONS)
+    if drive not in DRIVES:
+        raise unknown("drive", drive, DRIVES)
+    if actuation == "pd" and drive == "direct":
+        raise UserError(
+            "The motors 'pd' are servos: choose --body.actuation torque or strong, or --body.drive servo."
+        )
 
 
 def standing_height() -> float:

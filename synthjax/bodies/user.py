@@ -14,11 +14,11 @@ from synthjax.bodies import assembly
 from synthjax.bodies import synth_table as table
 from synthjax.bodies.mapping import BodyMapping, read_mapping
 from synthjax.bodies.spec import Body
-from synthjax.bodies.synth import ACTUATIONS, PD_FORCE_FACTOR, make_synth
+from synthjax.bodies.synth import SERVO_FORCE_FACTOR, check_motors, make_synth
 from synthjax.bodies.transcribe import Skeleton, compile_mjcf, transcribe
 from synthjax.errors import UserError, unknown
 
-# Share of the MJCF's own motors that a control of one may use, by actuation.
+# Multiple of the MJCF's own motors that may be used, by actuation.
 TORQUE_CTRL_LIMIT = {"torque": 1.0, "strong": 2.0}
 # Bodies that are kept apart, by bone; the Synth's own pairs.
 _APART = tuple(
@@ -27,17 +27,18 @@ _APART = tuple(
 _ROUND = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)
 
 
-def make_user_body(file: Path, actuation: str = "pd") -> Body:
+def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> Body:
     """The body that the mapping file ``file`` describes; docs/bodies.md has its form and its defaults.
 
     Args:
-      actuation: ``pd`` (position targets), ``torque`` (the MJCF's motors) or ``strong`` (twice them).
+      actuation: how strong the motors are: ``pd`` (six times the MJCF's), ``torque`` (the MJCF's) or
+        ``strong`` (twice them).
+      drive: ``servo`` or ``direct``, as of :func:`synthjax.bodies.synth.make_synth`.
 
     Raises:
       UserError: anything in the mapping or in the MJCF that cannot be used.
     """
-    if actuation not in ACTUATIONS:
-        raise unknown("actuation preset", actuation, ACTUATIONS)
+    check_motors(actuation, drive)
     mapping = read_mapping(file)
     spec = mujoco.MjSpec()
     spec.modelname = file.stem
@@ -54,8 +55,8 @@ def make_user_body(file: Path, actuation: str = "pd") -> Body:
     spec.body(root).pos = [0.0, 0.0, -lowest]
     pairs = _self_collisions(spec.compile(), mapping, skeleton)
     assembly.add_contacts(spec, skeleton.geoms, pairs)
-    kp, strength, limits = _gains(spec.compile(), reach, mapping, skeleton)
-    if actuation == "pd":
+    kp, strength, limits = _gains(spec.compile(), reach, mapping, skeleton, actuation)
+    if drive == "servo":
         assembly.add_position_motors(spec, kp, limits)
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in joints])
     else:
@@ -69,6 +70,7 @@ def make_user_body(file: Path, actuation: str = "pd") -> Body:
     return Body(
         name=file.stem,
         actuation=actuation,
+        drive=drive,
         model=model,
         xml=spec.to_xml(),
         joints=joints,
@@ -83,7 +85,7 @@ def make_user_body(file: Path, actuation: str = "pd") -> Body:
         ground_geom=assembly.GROUND,
         standing_qpos=model.qpos0.copy(),
         action_scale=scale,
-        servo_lag=assembly.SERVO_LAG if actuation == "pd" else 0.0,
+        servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
 
 
@@ -132,7 +134,7 @@ def _self_collisions(
 
 
 def _gains(
-    model: mujoco.MjModel, reach: float, mapping: BodyMapping, skeleton: Skeleton
+    model: mujoco.MjModel, reach: float, mapping: BodyMapping, skeleton: Skeleton, actuation: str
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """Position gain (N m/rad), motor strength and force limit of the servo (N m) of each joint.
 
@@ -157,9 +159,11 @@ def _gains(
         if force is None:
             hard = skeleton.hard_limit.get(joint, np.inf)
             strength[joint] = min(hard, skeleton.strength.get(joint, scale * typical_gear))
-            limits[joint] = min(hard, PD_FORCE_FACTOR * strength[joint])
+            factor = TORQUE_CTRL_LIMIT.get(actuation, SERVO_FORCE_FACTOR["pd"])
+            limits[joint] = min(hard, factor * strength[joint])
         else:
-            strength[joint] = limits[joint] = force
+            strength[joint] = force
+            limits[joint] = TORQUE_CTRL_LIMIT.get(actuation, 1.0) * force
     return kp, strength, limits
 
 

@@ -21,7 +21,10 @@ class BodyConfig:
     """Which body is trained and what drives it."""
 
     name: str = "synth"  # "synth", or a mapping file (.toml) of your own MJCF
-    actuation: Literal["pd", "torque", "strong"] = "pd"  # position targets, or torque motors
+    # how strong the motors are: six times, 0.4 times (the original's limit) or twice the gears
+    actuation: Literal["pd", "torque", "strong"] = "pd"
+    # what an action is to torque and strong motors: a target of joint servos, or a torque as in the original
+    drive: Literal["servo", "direct"] = "servo"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,6 @@ class BodyParts:
             standing_head_height=float(data.xpos[ids["Head"], 2]),
             joint_range=jnp.asarray(model.jnt_range[1:], jnp.float32),
             gear=jnp.asarray(gear, jnp.float32),
-            # Position servos are limited by their force, torque motors by their control.
-            torque_limit=jnp.asarray(force_range if body.actuation == "pd" else control_range, jnp.float32),
+            # Servos are limited by their force, motors by their control.
+            torque_limit=jnp.asarray(force_range if body.drive == "servo" else control_range, jnp.float32),
         )

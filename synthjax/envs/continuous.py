@@ -51,9 +51,9 @@ class ContinuousConfig:
     """The task, apart from the body, the get-up clips and the physics."""
 
     reward: str = "default"  # name in synthjax.rewards.CONTINUING_REWARDS
-    # hinges that the policy moves; others hold the guide's pose, which torque motors cannot: they all move
+    # hinges that the policy moves; others hold the guide's pose, which takes servos: without, all move
     steered: Literal["main", "all"] = "main"
-    action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
+    action_scale: float = 0.4  # of the body's own scale of joint targets; torques have theirs
     life_seconds: float = 10.0  # most after which a world starts anew, with its value bootstrapped
     ends_when_lost: bool = True  # in training a life ends, worth nothing more, when its guide starts over
     falls: int = 256  # settled falls that worlds start in
@@ -105,7 +105,7 @@ class ContinuousEnv:
         self.control_dt = physics.control_dt
         self.max_steps = round(config.life_seconds / self.control_dt)
         self.action_dim = body.model.nu
-        share = config.action_scale if body.actuation == "pd" else 1.0
+        share = config.action_scale if body.drive == "servo" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts, self.start_probabilities = start_table(
@@ -227,8 +227,8 @@ class ContinuousEnv:
     # ------------------------------------------------------------------ its parts
 
     def control(self, action: jax.Array, guide: GuideState) -> jax.Array:
-        """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
-        if self.body.actuation != "pd":
+        """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
+        if self.body.drive != "servo":
             return self.action_scale * jnp.clip(action, -1.0, 1.0)
         ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + self.control_dt))
         return ahead.qpos[7:] + self.action_scale * action

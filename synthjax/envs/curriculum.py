@@ -139,8 +139,8 @@ class Curriculum:
 
 
 def steered_joints(body: Body, steered: Literal["main", "all"]) -> np.ndarray:
-    """The joints that the policy may move, (nu,) bool.  Torque motors hold nothing: all are steered."""
-    if steered == "all" or body.actuation != "pd":
+    """The joints that the policy may move, (nu,) bool.  Without servos nothing holds the others."""
+    if steered == "all" or body.drive != "servo":
         return np.ones(body.model.nu, bool)
     return np.isin(body.joints, body.main_joints)
 

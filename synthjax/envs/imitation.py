@@ -37,9 +37,9 @@ class ImitationConfig:
     """The task, apart from the body, the motions and the physics."""
 
     reward: str = "precise"  # name in synthjax.rewards
-    action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means (pd bodies)
+    action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means to servos
     steered: Literal["main", "all"] = "main"  # hinges that the policy moves; others hold the reference
-    action_scale: float = 0.4  # of the body's own scale of position targets; torque motors have theirs
+    action_scale: float = 0.4  # of the body's own scale of joint targets; torques have theirs
     lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
     max_episode_seconds: float = 4.0  # time limit, with its value bootstrapped; short ones see more starts
     termination_distance: float = 0.3  # m, of any body from its reference, root xy and yaw aligned
@@ -96,7 +96,7 @@ class ImitationEnv:
         self.feet = jnp.asarray(body.body_ids(body.feet))
         self.fall_bodies = body.body_ids(body.fall_bodies)
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
-        share = config.action_scale if body.actuation == "pd" else 1.0
+        share = config.action_scale if body.drive == "servo" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self._lookback = lookback_matrix(
@@ -214,8 +214,8 @@ class ImitationEnv:
         return ~self.library.loop[clip] & (time >= self.library.duration[clip])
 
     def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
-        """Motor input (nu,) of an action (nu,): joint targets in rad for ``pd``, else motor controls."""
-        if self.body.actuation != "pd":
+        """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
+        if self.body.drive != "servo":
             return self.action_scale * jnp.clip(action, -1.0, 1.0)
         # The servos damp the joint's own speed, so they trail a moving target by their lag: without this
         # lead a swinging toe is 0.35 m late and hits the ground.

@@ -102,7 +102,7 @@ def build(config: TrainConfig) -> Run:
     Raises:
       UserError: something in it does not exist or does not fit together.
     """
-    body = make_body(config.body.name, config.body.actuation)
+    body = make_body(config.body.name, config.body.actuation, config.body.drive)
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ENVS[config.env](config, body, physics, clips)

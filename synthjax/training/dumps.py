@@ -19,7 +19,7 @@ from synthjax.training.whole_files import replacing
 FOLDER = "dumps"  # in a run's folder
 KEPT = 32  # files of a run; the oldest go
 HOLD_SECONDS = 1.0  # for which a video shows the last pose
-FIELDS = ("qpos", "qvel", "action", "joints", "body", "actuation", "control_dt", "env_steps")
+FIELDS = ("qpos", "qvel", "action", "joints", "body", "actuation", "drive", "control_dt", "env_steps")
 
 
 def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail) -> Path:
@@ -50,6 +50,7 @@ def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail)
             joints=np.array(run.body.joints),
             body=run.config.body.name,
             actuation=run.body.actuation,
+            drive=run.body.drive,
             control_dt=run.env.control_dt,
             env_steps=env_steps,
         )
@@ -73,7 +74,7 @@ def replay_dump(path: Path, video: Path) -> list[str]:
     """
     dump = _read(path)
     qpos, qvel, control_dt = dump["qpos"], dump["qvel"], float(dump["control_dt"])
-    body = make_body(str(dump["body"]), str(dump["actuation"]))
+    body = make_body(str(dump["body"]), str(dump["actuation"]), str(dump["drive"]))
     recorded = tuple(dump["joints"].tolist())
     if recorded != body.joints:
         raise UserError(
