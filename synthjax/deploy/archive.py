@@ -161,17 +161,19 @@ def read_folder(path: Path) -> dict[str, bytes]:
     found: dict[str, Path] = {}
     pending, total = [path], 0
     while pending:
-        folder = pending.pop()
-        for entry in os.scandir(folder):
-            name = Path(entry.path).relative_to(path).as_posix()
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(Path(entry.path))
-                continue
-            if not entry.is_file(follow_symlinks=False):
-                raise UserError(f"Bundle '{path}' holds {name!r}, a link or no file: put the file itself.")
-            found[name] = Path(entry.path)
-            total += entry.stat(follow_symlinks=False).st_size
-            check_size(path, total, len(found))
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                name = Path(entry.path).relative_to(path).as_posix()
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                    continue
+                if not entry.is_file(follow_symlinks=False):
+                    raise UserError(
+                        f"Bundle '{path}' holds {name!r}, a link or no file: put the file itself."
+                    )
+                found[name] = Path(entry.path)
+                total += entry.stat(follow_symlinks=False).st_size
+                check_size(path, total, len(found))
     check_names(path, sorted(found))
     return {name: found[name].read_bytes() for name in sorted(found)}
 
