@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -83,7 +84,7 @@ def test_the_manifest_lists_every_file_with_its_hash(folder: Path) -> None:
     ]
 
 
-@quickly
+@settings(quickly, max_examples=50)
 @given(
     files=st.dictionaries(
         st.from_regex(r"[a-z0-9_]{1,9}(/[a-z0-9_]{1,9})?\.bin", fullmatch=True), st.binary()
@@ -146,7 +147,7 @@ UNSAFE = [
 
 @pytest.mark.parametrize("name", UNSAFE)
 def test_unsafe_names_are_not_written(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unsafe name"):
+    with pytest.raises(UserError, match=r"x\.zip' holds the unsafe name"):
         write_bundle({"policy.tflite": b"", name: b""}, bundles.head(), tmp_path / "x.zip")
     assert not list(tmp_path.iterdir())
 
@@ -164,21 +165,20 @@ def test_unsafe_names_are_not_written(name: str, tmp_path: Path) -> None:
 )
 def test_names_that_are_one_on_some_systems_are_not_written(names: tuple[str, ...], tmp_path: Path) -> None:
     for order in (names, names[::-1]):
-        with pytest.raises(UserError, match="twice"):
+        with pytest.raises(UserError, match=r"x\.zip' holds .* twice"):
             write_bundle(dict.fromkeys(order, b""), bundles.head(), tmp_path / "x.zip")
     assert not list(tmp_path.iterdir())
 
 
-def test_more_than_a_bundle_may_have_is_not_written(
+def test_more_than_a_bundle_may_have_is_not_written_or_read(
     monkeypatch: pytest.MonkeyPatch, whole: Path, folder: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 1000)
-    for refused in (
-        lambda: bundles.make(tmp_path / "x.zip"),
-        *(lambda p=p: load_bundle(p) for p in (whole, folder)),
-    ):
+    for path in (whole, folder):
         with pytest.raises(UserError, match="more than"):
-            refused()
+            load_bundle(path)
+    with pytest.raises(UserError, match=r"x\.zip' has more than"):
+        bundles.make(tmp_path / "x.zip")
 
 
 def test_a_failed_write_leaves_the_bundle_that_was_there(
@@ -321,25 +321,24 @@ def test_links_in_a_zip_file_are_refused(place: Path) -> None:
     assert "link" in refused(place / "changed.zip", zipped([(link, b"/etc/passwd")]))
 
 
-def test_zip_bombs_are_refused_before_they_cost_anything(place: Path, whole: Path) -> None:
-    import tracemalloc
-
+def test_zip_bombs_are_refused_before_they_cost_anything(place: Path) -> None:
     zeros = bytes(50_000_000)
     deflated = zipped([("manifest.json", zeros)], zipfile.ZIP_DEFLATED)
     many = zipped([(f"{number}.bin", b"") for number in range(3000)])
-    overlapping = overlapped(place, 900, 100_000)
+    false_count = many[:-14] + b"\1\0\1\0" + many[-10:]
+    overlapping = overlapped(900, 100_000)
     del zeros
     tracemalloc.start()
     try:
         assert "another program" in refused(place / "changed.zip", deflated)
-        assert "no bundle" in refused(place / "changed.zip", many)
-        assert "no bundle" in refused(place / "changed.zip", overlapping)
+        for bomb in (many, false_count, overlapping):
+            assert "damaged or no bundle" in refused(place / "changed.zip", bomb)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
 
 
-def overlapped(place: Path, entries: int, size: int) -> bytes:
+def overlapped(entries: int, size: int) -> bytes:
     """A zip file of ``entries`` names for the same stored bytes: 90 MB in 190 kB."""
     one = zipped([("000.bin", bytes(size))])
     end = one.rindex(b"PK\x05\x06")

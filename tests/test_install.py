@@ -160,6 +160,13 @@ def test_a_pointer_that_is_damaged_counts_as_none(text: bytes, versions: dict[in
     assert version_in(to) == 1
 
 
+def test_a_pointer_that_cannot_be_read_is_one_sentence(versions: dict[int, Path], to: Path) -> None:
+    (to / "current.json").mkdir(parents=True)
+    for refused in (lambda: install_bundle(versions[1], to), lambda: load_installed(to)):
+        with pytest.raises(UserError, match=r"Cannot read .*current\.json"):
+            refused()
+
+
 def test_what_is_damaged_is_replaced_even_by_an_older_bundle(versions: dict[int, Path], to: Path) -> None:
     install_bundle(versions[3], to)
     folder = installed_folder(to)

@@ -104,7 +104,7 @@ def installed_folder(to: Path) -> Path | None:
     """The folder of the bundle that is installed in ``to``, or None if there is none.
 
     Raises:
-      UserError: a newer synthjax has installed it.
+      UserError: a newer synthjax has installed it, or the pointer cannot be read.
     """
     try:
         pointer = json.loads((to / POINTER).read_bytes())
@@ -113,6 +113,8 @@ def installed_folder(to: Path) -> Path | None:
         return None
     except (ValueError, RecursionError, TypeError, KeyError):
         return None  # nothing that this program wrote
+    except OSError as error:
+        raise UserError(f"Cannot read '{to / POINTER}' ({error.strerror}): check the folder.") from error
     if type(form) is int and form > FORMAT:
         raise UserError(
             f"What is installed in '{to}' has format {form}, this synthjax reads up to {FORMAT}: "
