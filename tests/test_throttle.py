@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import subprocess
 import sys
@@ -219,14 +218,6 @@ def test_it_recovers_from_anything(frames: list[float]) -> None:
         now += FRAME
         throttle.frame(now, CALM)
     assert throttle.share == 1.0
-
-
-def test_a_clock_that_goes_back_gives_no_tokens() -> None:
-    throttle = Throttle(dataclasses.replace(PROFILES["quest"], rest_seconds=0.0), now=10.0)
-    assert throttle.ask(10.0) == 0.0
-    assert throttle.ask(5.0) > 0.0
-    throttle.frame(4.0, CALM)
-    assert throttle.ask(10.0) == pytest.approx(1 / 30)
 
 
 def test_the_throttle_needs_nothing_but_python() -> None:

@@ -66,7 +66,7 @@ class Throttle:
         config = self.config
         if config.frame_seconds is None:
             return
-        calm_for, self._last_frame = max(now - self._last_frame, 0.0), now
+        calm_for, self._last_frame = now - self._last_frame, now
         if seconds <= config.busy_above * config.frame_seconds:
             self._share = min(self._share + config.recovery * calm_for, 1.0)
         else:  # NaN counts as busy
@@ -79,7 +79,7 @@ class Throttle:
         """
         config = self.config
         rate = config.steps_per_second * self._share
-        elapsed, self._filled = max(now - self._filled, 0.0), max(now, self._filled)
+        elapsed, self._filled = now - self._filled, now
         self._tokens = min(self._tokens + rate * elapsed, config.burst)
         wait = max((1.0 - self._tokens) / rate, self._rested - now)
         if wait > _SHORTEST_WAIT:
