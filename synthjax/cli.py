@@ -288,6 +288,41 @@ def _check_positive(options: dict[str, float | None]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Which policy, and what becomes of it."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
+        ""  # folder; newest if not given
+    )
+    out: Path | None = None  # file of the bundle; bundle.zip in the run, or a name with the options
+    format: Literal["float32", "float16", "int8"] = "float32"  # of the policy's weights
+    best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    version: int = 0  # of the bundle: a device takes the greater one, of equal ones the later export
+
+
+def export(args: list[str]) -> None:
+    """Make a bundle of TFLite models that a device runs, checked against the training."""
+    options = _parse("export", ExportOptions, args)
+    if not 0 <= options.version < 2**31:
+        raise UserError(f"--version is {options.version}: give a whole number from 0 to 2147483647.")
+    from synthjax.deploy.export import export_policy
+    from synthjax.physics.dispatch import wait_for_computations
+    from synthjax.training import devices, run_folder, saved
+
+    wait_for_computations()
+    folder = run_folder.find_run(options.run)
+    devices.enable_compilation_cache()
+    words = ["-best"] * options.best + [f"-{options.format}"] * (options.format != "float32")
+    out = options.out or folder / f"bundle{''.join(words)}.zip"
+    console = Console(markup=False)
+    with console.status("loading") as status:
+        policy = saved.load_policy(folder, best=options.best)
+        figures = export_policy(policy, out, options.format, options.version, status.update)
+    console.print(figures, soft_wrap=True)
+    console.print(f"Bundle: {out}", soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class DoctorOptions:
     """How the report is printed."""
 
@@ -409,6 +444,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "eval": evaluate,
     "play": play,
     "bundle": bundle,
+    "export": export,
     "bench": bench,
     "doctor": doctor,
 }

@@ -116,6 +116,8 @@ class Env(Protocol[EnvContext]):
 class Agent(Protocol):
     """The contract between the training program and a learning algorithm."""
 
+    squashes: bool  # whether actions are the tanh of what :meth:`distribution` describes
+
     def init(self, key: jax.Array, first_obs: jax.Array) -> PyTree: ...
 
     def with_gains(self, state: PyTree, gains: jax.Array) -> PyTree:
@@ -126,6 +128,14 @@ class Agent(Protocol):
         self, state: PyTree, obs: jax.Array, key: jax.Array, deterministic: bool = False
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """One action for one observation; the program maps it over worlds and their keys."""
+        ...
+
+    def distribution(self, state: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and log standard deviation of the policy that acts deterministically, (..., action_dim) both.
+
+        Before tanh, if the agent squashes, and before the gains: its deterministic action is gains * mean or
+        gains * tanh(mean).
+        """
         ...
 
     def update(

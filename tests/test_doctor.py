@@ -55,6 +55,15 @@ def test_missing_warp_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks["engine warp"].fix.startswith("pip install 'synthjax[")
 
 
+@pytest.mark.parametrize("package", ["ai_edge_litert", "litert_converter"])
+def test_a_missing_part_of_the_export_names_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else object())
+    check = doctor._export_tools()
+    assert check.status == doctor.Status.ABSENT
+    assert package.replace("_", "-") in check.value
+    assert check.fix == "pip install 'synthjax[deploy]'"
+
+
 def answer(stdout: str, returncode: int = 0):
     return lambda *args, **options: types.SimpleNamespace(stdout=stdout, returncode=returncode)
 

@@ -227,8 +227,8 @@ def test_the_same_parameters_move_the_same_joints_of_a_shuffled_body(
         action, _ = agent.act(state, obs, jax.random.key(1), deterministic=True)
         actions.append(by_joint(body, action))
         if algorithm == "sac":
-            _, std = agent._distribution(policy, obs)
-            spreads.append(by_joint(body, std))
+            _, log_std = agent.distribution(state, obs)
+            spreads.append(by_joint(body, np.exp(log_std)))
     for joint in straight.joints:
         np.testing.assert_allclose(actions[0][joint], actions[1][joint], rtol=1e-5)
         if algorithm == "sac":

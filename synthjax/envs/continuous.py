@@ -100,6 +100,7 @@ class ContinuousEnv:
         self.body, self.physics, self.config = body, physics, config
         self.parts = BodyParts.of(body)
         clips = [clip for given in clips for clip in (given, *roll_overs(body, given))]
+        self.clips = tuple(clips)
         self.guide = Guide(body, clips, config.guide, self.parts.root)
         self.reward = continuing_reward(config.reward)
         self.control_dt = physics.control_dt
@@ -229,9 +230,14 @@ class ContinuousEnv:
     def control(self, action: jax.Array, guide: GuideState) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
-            return self.action_scale * jnp.clip(action, -1.0, 1.0)
+            return self.offset(action)
         ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + self.control_dt))
-        return ahead.qpos[7:] + self.action_scale * action
+        return ahead.qpos[7:] + self.offset(action)
+
+    def offset(self, action: jax.Array) -> jax.Array:
+        """What an action (nu,) adds to the motor input of a zero action, (nu,)."""
+        limited = action if self.body.drive == "servo" else jnp.clip(action, -1.0, 1.0)
+        return self.action_scale * limited
 
     def observe(self, physics: PhysicsState, task: ContinuousTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.continuous_observation`."""

@@ -106,7 +106,7 @@ class Guide:
             (state.time - self.library.duration[state.clip]) / self.config.stand_seconds, 0.0, 1.0
         )
         angles = frame.qpos[7:] + share * (self._standing - frame.qpos[7:])
-        return dataclasses.replace(frame, qpos=frame.qpos.at[7:].set(angles))
+        return dataclasses.replace(frame, qpos=jnp.concatenate([frame.qpos[:7], angles]))
 
     def height(self, state: GuideState) -> jax.Array:
         """Height of the guide's root, m; standing height once its clip is over.  -> ()."""

@@ -216,14 +216,19 @@ class ImitationEnv:
     def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
-            return self.action_scale * jnp.clip(action, -1.0, 1.0)
+            return self.offset(action)
         # The servos damp the joint's own speed, so they trail a moving target by their lag: without this
         # lead a swinging toe is 0.35 m late and hits the ground.
         zero = reference.qpos[7:] + self.body.servo_lag * reference.qvel[6:]
         if self.config.action_mode == "absolute":
             standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
             zero = jnp.where(self.curriculum.steered, standing, zero)
-        return zero + self.action_scale * action
+        return zero + self.offset(action)
+
+    def offset(self, action: jax.Array) -> jax.Array:
+        """What an action (nu,) adds to the motor input of a zero action, (nu,)."""
+        limited = action if self.body.drive == "servo" else jnp.clip(action, -1.0, 1.0)
+        return self.action_scale * limited
 
     def observe(self, physics: PhysicsState, task: ImitationTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""

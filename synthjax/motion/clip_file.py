@@ -7,11 +7,13 @@ is the same body.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,26 +36,37 @@ def save_clip(clip: Clip, path: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(
-                file,
-                version=np.int32(clip.version),
-                name=np.str_(clip.name),
-                fps=np.float64(clip.fps),
-                joint_names=np.array(clip.joint_names),
-                body_names=np.array(clip.body_names),
-                qpos=clip.qpos.astype(np.float32),
-                contacts=clip.contacts,
-                loop=np.bool_(clip.loop),
-                loop_offset=clip.loop_offset,
-                source=np.str_(clip.source),
-                licence=np.str_(clip.licence),
-                first_xpos=clip.xpos[0].astype(np.float32),
-            )
+            np.savez_compressed(file, **_content(clip))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def whole_clip(clip: Clip) -> bytes:
+    """A clip file that also holds what :func:`load_clip` derives, for readers without forward kinematics."""
+    derived = {name: getattr(clip, name) for name in ("qvel", "xpos", "xquat", "linvel", "angvel")}
+    file = io.BytesIO()
+    np.savez_compressed(file, **_content(clip), **{n: x.astype(np.float32) for n, x in derived.items()})
+    return file.getvalue()
+
+
+def _content(clip: Clip) -> dict[str, Any]:
+    return {
+        "version": np.int32(clip.version),
+        "name": np.str_(clip.name),
+        "fps": np.float64(clip.fps),
+        "joint_names": np.array(clip.joint_names),
+        "body_names": np.array(clip.body_names),
+        "qpos": clip.qpos.astype(np.float32),
+        "contacts": clip.contacts,
+        "loop": np.bool_(clip.loop),
+        "loop_offset": clip.loop_offset,
+        "source": np.str_(clip.source),
+        "licence": np.str_(clip.licence),
+        "first_xpos": clip.xpos[0].astype(np.float32),
+    }
 
 
 def load_clip(path: Path, body: Body) -> Clip:

@@ -127,7 +127,7 @@ class MotionLibrary:
         return Kinematics(
             qpos=jnp.concatenate([mixed.qpos[:3] + shift, root, mixed.qpos[7:]]),
             qvel=moving * mixed.qvel,
-            xpos=mixed.xpos.at[1:].add(shift),  # row 0 is the world
+            xpos=jnp.concatenate([mixed.xpos[:1], mixed.xpos[1:] + shift]),  # row 0 is the world
             xquat=quat_slerp(a.xquat, b.xquat, fraction),
             linvel=moving * mixed.linvel,
             angvel=moving * mixed.angvel,

@@ -48,7 +48,16 @@ class Check:
 
 def examine() -> tuple[Check, ...]:
     """Looks at the whole installation; takes a few seconds, raises nothing that a broken part raises."""
-    return (*_versions(), *_devices(), *_engines(), _cache(), _renderer(), _encoder(), _clip_tools())
+    return (
+        *_versions(),
+        *_devices(),
+        *_engines(),
+        _cache(),
+        _renderer(),
+        _encoder(),
+        _clip_tools(),
+        _export_tools(),
+    )
 
 
 def table(checks: Iterable[Check]) -> Table:
@@ -126,3 +135,11 @@ def _clip_tools() -> Check:
     if importlib.util.find_spec("mink") is None:
         return Check("clip retargeting", "not installed", Status.ABSENT, "pip install 'synthjax[motion]'")
     return Check("clip retargeting", f"mink {importlib.metadata.version('mink')}")
+
+
+def _export_tools() -> Check:
+    for package in ("ai-edge-litert", "litert-converter"):
+        if importlib.util.find_spec(package.replace("-", "_")) is None:
+            value = f"{package} is not installed"
+            return Check("TFLite export", value, Status.ABSENT, "pip install 'synthjax[deploy]'")
+    return Check("TFLite export", f"litert-converter {importlib.metadata.version('litert-converter')}")

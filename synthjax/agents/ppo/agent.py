@@ -51,6 +51,8 @@ class Batch:
 class PPO:
     """PPO for a fixed observation and action size.  All methods are pure and traceable."""
 
+    squashes = False
+
     def __init__(
         self,
         config: PPOConfig,
@@ -110,14 +112,20 @@ class PPO:
         Deterministic actions are those of the averaged policy (Polyak & Juditsky 1992): single updates
         swing its tracking by a fifth from one evaluation to the next.
         """
-        normalized = self._normalize(state.normalizer, obs)
         if deterministic:
-            return self._mean(state.average, normalized, state.gains), {}
-        mean = self._mean(state.params["policy"], normalized, state.gains)
+            return state.gains * self.distribution(state, obs)[0], {}
+        mean = self._mean(state.params["policy"], self._normalize(state.normalizer, obs), state.gains)
         std, active = _spread(self.noise(state.failure_rate), state.gains), state.gains > 0.0
         action = jnp.where(active, mean + std * jax.random.normal(key, mean.shape), 0.0)
         log_prob = distributions.gaussian_log_prob(action, mean, std, active)
         return action, {"log_prob": log_prob, "mean": mean}
+
+    def distribution(self, state: PPOState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and logarithm of the noise (..., A) of the averaged policy's actions, before their gains."""
+        mean: jax.Array = self.policy.apply(  # type: ignore[assignment]
+            state.average, self._normalize(state.normalizer, obs)
+        )
+        return mean, jnp.broadcast_to(jnp.log(self.noise(state.failure_rate)), mean.shape)
 
     def update(
         self, state: PPOState, data: Transition, key: jax.Array, axis: str | None = None

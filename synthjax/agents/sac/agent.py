@@ -55,6 +55,8 @@ class Batch:
 class SAC:
     """SAC for a fixed observation and action size.  All methods are pure and traceable."""
 
+    squashes = True
+
     def __init__(
         self,
         config: SACConfig,
@@ -135,15 +137,18 @@ class SAC:
         self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Actions (..., A) within +-1 for observations (..., obs_dim); the update needs nothing else."""
-        normalized = self._normalize(state.normalizer, obs)
         if deterministic:
-            mean, _ = self._distribution(state.params["policy"], normalized)
-            return state.gains * jnp.tanh(mean), {}
+            return state.gains * jnp.tanh(self.distribution(state, obs)[0]), {}
+        normalized = self._normalize(state.normalizer, obs)
         action, _ = self._sample_action(state.params["policy"], normalized, state.gains, key)
         if self.config.uniform_start:
             uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
             action = jnp.where(state.gradient_steps > 0, action, state.gains * uniform)
         return action, {}
+
+    def distribution(self, state: SACState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and logarithm of the standard deviation (..., A) of actions before tanh and their gains."""
+        return self._distribution(state.params["policy"], self._normalize(state.normalizer, obs))
 
     def update(
         self, state: SACState, data: Transition, key: jax.Array, axis: str | None = None
@@ -317,11 +322,11 @@ class SAC:
         return normalize(normalizer, obs, self.config.observation_clip)
 
     def _distribution(self, policy: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and standard deviation (..., A) of the actions before tanh."""
+        """Mean and logarithm of the standard deviation (..., A) of the actions before tanh."""
         output: Any = self.policy.apply(policy, obs)
         mean, spread = jnp.split(output, 2, axis=-1)
         low, high = jnp.log(self.config.min_std), jnp.log(self.config.max_std)
-        return mean, jnp.exp(low + (high - low) * jax.nn.sigmoid(spread))
+        return mean, low + (high - low) * jax.nn.sigmoid(spread)
 
     def _sample_action(
         self, policy: PyTree, obs: jax.Array, gains: jax.Array, key: jax.Array
@@ -331,7 +336,8 @@ class SAC:
         The densities are those before the gains: an action that has little effect yet explores as much of
         its range as any other, and the temperature does not follow a gain.
         """
-        mean, std = self._distribution(policy, obs)
+        mean, log_std = self._distribution(policy, obs)
+        std = jnp.exp(log_std)
         u = mean + std * jax.random.normal(key, mean.shape)
         log_prob = distributions.squashed_log_prob(u, mean, std, gains > 0.0)
         return gains * jnp.tanh(u), log_prob

@@ -1,0 +1,133 @@
+"""From a trained policy to a bundle: convert, prove, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from synthjax.deploy import gates
+from synthjax.deploy.convert import Named, convert, installed, lower
+from synthjax.deploy.dense import dense_policy
+from synthjax.deploy.manifest import BODY_FILE, clip_file, describe, describe_action
+from synthjax.deploy.model import INSTALL, Model
+from synthjax.deploy.model_checks import check_model
+from synthjax.deploy.observers import OBSERVERS, Observer
+from synthjax.deploy.policy import policy_function
+from synthjax.deploy.quantize import Format, with_weights
+from synthjax.deploy.rollouts import Rollouts, record, through_host
+from synthjax.deploy.runtime import INFER_SIGNATURE, OBSERVE, OBSERVE_SIGNATURE, POLICY
+from synthjax.motion.clip_file import whole_clip
+from synthjax.training.policies import make_policy
+from synthjax.training.saved import SavedPolicy
+
+MODELS = (POLICY, OBSERVE)
+RETURN_WORLDS = 64  # episodes whose mean return judges int8 weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What a bundle is made of."""
+
+    files: dict[str, bytes]
+    manifest: dict[str, Any]  # but for what the writing of a bundle adds
+
+
+def export_policy(
+    policy: SavedPolicy, out: Path, kind: Format, version: int, report: Callable[[str], None]
+) -> str:
+    """Writes the bundle of ``policy`` to ``out`` if all gates pass.
+
+    Args:
+      policy: from :func:`synthjax.training.saved.load_policy`.
+      out: a file, which is replaced.
+      kind: of the weights of the policy's dense layers.
+      version: of the bundle.
+      report: is told what is going on.
+
+    Returns:
+      Sizes and differences in a sentence.
+
+    Raises:
+      UserError: a gate fails, a package is not installed, or ``out`` cannot be written.
+    """
+    from synthjax.deploy.bundle import timestamp, write_bundle
+
+    export = prepare(policy, kind, report)
+    write_bundle(export.files, export.manifest | {"version": version, "exported": timestamp()}, out)
+    sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
+    parity = export.manifest["parity"]
+    words = f"over {parity['observations']} observations of whole rollouts actions differ from JAX by "
+    words += f"{parity['action']:.1e}"
+    if OBSERVE in export.files:
+        words += f", observations by {parity['observation']:.1e}, motor inputs by {parity['control']:.1e}"
+    else:
+        words += f". There is no {OBSERVE}, so the host computes observations itself: for it, {INSTALL}"
+    return f"{', '.join(sizes)}; {words}."
+
+
+def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) -> Export:
+    """All of :func:`export_policy` but the writing."""
+    run = policy.run
+    observer = OBSERVERS[run.config.env](run.env)
+    report("converting")
+    models = convert_models(policy, observer, kind)
+    check_model(POLICY, models[POLICY], INFER_SIGNATURE)
+    if OBSERVE in models:
+        check_model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
+    report("recording rollouts in the training environment")
+    worlds = math.ceil(gates.LEAST_OBSERVATIONS / run.env.max_steps)
+    if kind == "int8":
+        worlds = max(worlds, RETURN_WORLDS)
+    rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)
+    report("comparing")
+    parity = prove(policy, observer, models, rollouts, kind)
+    files = {
+        **models,
+        BODY_FILE: run.body.xml.encode(),
+        **{clip_file(index, clip): whole_clip(clip) for index, clip in enumerate(run.env.clips)},
+    }
+    return Export(files, describe(policy, observer if OBSERVE in models else None, kind, parity))
+
+
+def convert_models(policy: SavedPolicy, observer: Observer, kind: Format) -> dict[str, bytes]:
+    """The two models by the names of their files; without the converter that of the policy alone."""
+    if not installed():
+        action = describe_action(policy.run, policy.agent_state)
+        direct = dense_policy(
+            policy.run.agent, policy.agent_state, action["scale"], action["limit"], INFER_SIGNATURE
+        )
+        return {POLICY: with_weights(direct, kind)}
+    infer = lower(_infer(policy), {"observation": (1, policy.run.env.obs_dim)})
+    return {
+        POLICY: with_weights(convert(infer, INFER_SIGNATURE), kind),
+        OBSERVE: convert(lower(observer, observer.shapes), OBSERVE_SIGNATURE),
+    }
+
+
+def _infer(policy: SavedPolicy) -> Callable[[Named], Named]:
+    return policy_function(policy.run.agent, policy.agent_state, policy.run.env.offset)
+
+
+def prove(
+    policy: SavedPolicy, observer: Observer, models: dict[str, bytes], rollouts: Rollouts, kind: Format
+) -> gates.Figures:
+    """Takes the models through the gates; says how they did."""
+    run = policy.run
+    infer = Model(POLICY, models[POLICY], INFER_SIGNATURE)
+    expected = jax.jit(_infer(policy))({"observation": rollouts.observation})
+    figures = gates.policy_gate(infer, jax.device_get(expected), rollouts, kind)
+    if OBSERVE in models:
+        observe = Model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
+        differences, seen, base = gates.observe_gate(observe, rollouts, run.env.layout)
+        figures |= differences | gates.control_gate(infer, seen, base, rollouts, kind)
+    if kind == "int8":
+        acts = through_host(lambda row: infer({"observation": row[None]})["action"][0], run.env.action_dim)
+        worlds = rollouts.action.shape[1]
+        after = record(run, observer, acts, policy.agent_state, worlds)
+        figures |= gates.return_gate(rollouts, after)
+    return figures

@@ -1,0 +1,131 @@
+"""What an export must prove before a bundle is written: the models do what the training environment does.
+
+A gate that fails ends the export with its name; nothing is written then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from synthjax.deploy.model import Model
+from synthjax.deploy.rollouts import Rollouts
+from synthjax.envs.observation import ObservationLayout
+from synthjax.errors import UserError
+
+LEAST_OBSERVATIONS = 1000
+# Largest difference from JAX: of observations in their own units, of actions, and of motor inputs.
+TOLERANCE = {"float32": 1e-4, "float16": 1e-2}
+# Where the heading is nearly arbitrary so are its rounding errors, on any machine: below this length they
+# count in proportion to it.
+SURE_HEADING = 0.02
+RETURN_SHARE = 0.05  # of the policy's return that int8 weights may change
+
+Figures = dict[str, Any]
+
+
+def stop(gate: str, reason: str) -> NoReturn:
+    """Ends the export at ``gate``."""
+    raise UserError(f"The export stopped at its gate '{gate}' and wrote nothing: {reason}.")
+
+
+def observe_gate(
+    observe: Model, rollouts: Rollouts, layout: ObservationLayout
+) -> tuple[Figures, np.ndarray, np.ndarray]:
+    """Gate ``observe``: every observation of whole rollouts, with "carried" handed on by the model alone.
+
+    Returns:
+      The largest difference, and what the model made of the rollouts: observations (T, N, obs_dim) and
+      ``base`` (T, N, nu).
+
+    Raises:
+      UserError: a field of an observation differs by more than the tolerance of float32.
+    """
+    steps, worlds = rollouts.observation.shape[:2]
+    seen = np.empty_like(rollouts.observation)
+    base = np.empty_like(rollouts.control)
+    for world in range(worlds):
+        carried = rollouts.start[world]
+        for t in range(steps):
+            given = {name: values[t, world] for name, values in rollouts.inputs.items()}
+            out = observe(given | {"carried": carried})
+            seen[t, world], base[t, world], carried = out["observation"][0], out["base"], out["carried_next"]
+    figures = {"observation": 0.0}
+    for name, part in layout.slices.items():
+        error = _worst(seen[..., part], rollouts.observation[..., part], rollouts.heading_length)
+        _limit("observe", f"'{name}' of the observation", error, TOLERANCE["float32"])
+        figures["observation"] = max(figures["observation"], error)
+    return figures, seen, base
+
+
+def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Rollouts, kind: str) -> Figures:
+    """Gate ``policy``: all outputs, for all observations of the rollouts.
+
+    Args:
+      infer: the model.
+      expected: its outputs (T, N, A) by name, as training computes them.
+      rollouts: where the observations come from.
+      kind: of the weights; int8 has no tolerance here, its policy is judged by its return.
+
+    Returns:
+      The largest difference of each output.
+
+    Raises:
+      UserError: one is larger than the tolerance, or there are too few observations.
+    """
+    count = rollouts.observation[..., 0].size
+    if count < LEAST_OBSERVATIONS:
+        stop("policy", f"{count} observations were recorded, {LEAST_OBSERVATIONS} are needed")
+    got = _inferred(infer, rollouts.observation)
+    errors = {name: _worst(got[name], value) for name, value in expected.items()}
+    # Those that the environment was given, whoever computed what is expected.
+    errors["action of the rollout"] = _worst(got["action"], rollouts.action)
+    for name, error in errors.items():
+        _limit("policy", f"'{name}'", error, TOLERANCE.get(kind, np.inf))
+    return {**errors, "observations": count}
+
+
+def control_gate(infer: Model, seen: np.ndarray, base: np.ndarray, rollouts: Rollouts, kind: str) -> Figures:
+    """Gate ``control``: one model after the other makes the motor inputs of the training environment.
+
+    Raises:
+      UserError: an input differs by more than the tolerance.
+    """
+    offset = _inferred(infer, seen)["offset"]
+    error = _worst(base + offset, rollouts.control, rollouts.heading_length)
+    _limit("control", "the motor input", error, TOLERANCE.get(kind, np.inf))
+    return {"control": error}
+
+
+def return_gate(before: Rollouts, after: Rollouts) -> Figures:
+    """Gate ``return``: what episodes earn with the model's actions, from the same starts.
+
+    Raises:
+      UserError: the mean return has changed by more than its share.
+    """
+    expected, got = float(before.returns.mean()), float(after.returns.mean())
+    if not abs(got - expected) <= RETURN_SHARE * abs(expected):
+        stop("return", f"episodes earn {got:.4g} with these weights, {expected:.4g} without: take float16")
+    return {"return": {"float32": expected, "model": got}}
+
+
+def _inferred(infer: Model, observations: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs (T, N, A) by name, for observations (T, N, obs_dim) one by one."""
+    rows = [infer({"observation": row[None]}) for row in observations.reshape(-1, observations.shape[-1])]
+    shape = observations.shape[:-1]
+    return {name: np.concatenate([row[name] for row in rows]).reshape(*shape, -1) for name in infer.outputs}
+
+
+def _worst(got: np.ndarray, expected: np.ndarray, heading_length: np.ndarray | None = None) -> float:
+    """The largest difference of (T, N, n); NaN if anything is NaN."""
+    error = np.abs(got - expected)
+    if heading_length is not None:
+        error *= np.minimum(1.0, heading_length / SURE_HEADING)[..., None]
+    return float(np.max(error, initial=0.0))
+
+
+def _limit(gate: str, what: str, error: float, tolerance: float) -> None:
+    if not error <= tolerance:  # NaN is no pass
+        stop(gate, f"{what} differs from the training's by {error:.3g}, {tolerance:g} is allowed")

@@ -1,0 +1,328 @@
+"""A whole export: recorded rollouts, the bundle, and the runtime that acts with it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import deploy_models  # noqa: F401  (skips without the extra)
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from test_resume import tiny_config
+
+from synthjax import cli
+from synthjax.deploy import export as exporting
+from synthjax.deploy.export import Export, prepare
+from synthjax.deploy.gates import SURE_HEADING
+from synthjax.deploy.rollouts import Rollouts
+from synthjax.deploy.runtime import DeployedPolicy
+from synthjax.errors import UserError
+from synthjax.motion.clip_file import load_clip
+from synthjax.training import saved
+from synthjax.training.build import build
+from synthjax.training.run_folder import save_config
+from synthjax.training.saved import SavedPolicy
+
+
+@pytest.fixture(scope="module")
+def policy() -> SavedPolicy:
+    """A small policy of the imitation task that moves every joint that it may."""
+    run = build(tiny_config())
+    state = jax.jit(run.agent.init)(jax.random.key(0), jnp.zeros((2, run.env.obs_dim)))
+    rng = np.random.default_rng(0)
+    average = jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, 0.1, x.shape), x.dtype), state.average)
+    gains = run.env.action_gains(run.env.init_context())
+    return SavedPolicy(run, run.agent.with_gains(state.replace(average=average), gains), 7)
+
+
+@pytest.fixture(scope="module")
+def recorded(policy: SavedPolicy) -> tuple[Export, Rollouts]:
+    """An export, and the rollouts that it was compared on."""
+    kept: list[Rollouts] = []
+    record = exporting.record
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "record", lambda *args: kept.append(record(*args)) or kept[0])
+        return prepare(policy, "float32", lambda message: None), kept[0]
+
+
+@pytest.fixture
+def export(recorded: tuple[Export, Rollouts]) -> Export:
+    return Export(dict(recorded[0].files), copy.deepcopy(recorded[0].manifest))
+
+
+@pytest.fixture
+def rollouts(recorded: tuple[Export, Rollouts]) -> Rollouts:
+    return recorded[1]
+
+
+def deployed(export: Export, **options: Any) -> DeployedPolicy:
+    return DeployedPolicy(export.manifest, export.files, **options)
+
+
+def sensors(rollouts: Rollouts, t: int, world: int) -> dict[str, np.ndarray]:
+    given = {name: values[t, world] for name, values in rollouts.inputs.items()}
+    return {name: value for name, value in given.items() if name != "previous_action"}
+
+
+# ---------------------------------------------------------------------- the bundle
+
+
+def test_rollouts_are_whole_episodes(policy: SavedPolicy, rollouts: Rollouts) -> None:
+    steps, worlds = rollouts.reward.shape
+    assert steps == policy.run.env.max_steps
+    assert steps * worlds >= 1000
+    assert not rollouts.inputs["previous_action"][0].any()
+    np.testing.assert_array_equal(rollouts.inputs["previous_action"][1:], rollouts.action[:-1])
+    assert rollouts.ended[-1].all()  # by their time limit at the latest
+    assert len(np.unique(rollouts.start[:, 1])) > worlds // 2
+
+
+def test_files_are_what_the_manifest_says(policy: SavedPolicy, export: Export) -> None:
+    manifest = json.loads(json.dumps(export.manifest, allow_nan=False))
+    body = policy.run.body
+    model = mujoco.MjModel.from_xml_string(export.files[manifest["body"]["file"]].decode())
+    assert [model.joint(j).name for j in range(1, model.njnt)] == manifest["body"]["joints"]
+    assert manifest["body"]["joints"] == manifest["action"]["joints"] == list(body.joints)
+    assert [model.body(b).name for b in range(1, model.nbody)] == manifest["body"]["bodies"]
+    np.testing.assert_allclose(model.actuator_gainprm[:, 0], manifest["body"]["actuators"]["kp"])
+    np.testing.assert_allclose(model.dof_damping[6:], manifest["body"]["actuators"]["damping"])
+    assert manifest["observation"]["hash"] == policy.run.env.layout.hash
+    timing = manifest["timing"]
+    assert timing["control_dt"] == pytest.approx(timing["sim_dt"] * timing["n_substeps"])
+    parity = manifest["parity"]
+    assert parity["observations"] >= 1000
+    assert all(
+        0.0 <= parity[name] <= 1e-4 for name in ("observation", "action", "mean", "log_std", "control")
+    )
+    assert manifest["versions"].keys() >= {"synthjax", "jax", "litert-converter"}
+
+
+def test_clips_bring_their_kinematics(policy: SavedPolicy, export: Export, tmp_path: Path) -> None:
+    (clip,) = policy.run.clips
+    (row,) = export.manifest["clips"]
+    path = tmp_path / "walk.npz"
+    path.write_bytes(export.files[row["file"]])
+    assert load_clip(path, policy.run.body).hash == clip.hash
+    assert (row["name"], row["loop"], row["duration"]) == ("walk", True, clip.duration)
+    with np.load(path) as content:
+        for name in ("qvel", "xpos", "xquat", "linvel", "angvel"):
+            np.testing.assert_allclose(content[name], getattr(clip, name), atol=1e-5)
+
+
+# ---------------------------------------------------------------------- the runtime
+
+
+def test_runtime_does_what_the_environment_did(export: Export, rollouts: Rollouts) -> None:
+    """Observation, action and motor input of whole rollouts, from what a host reads."""
+    policy = deployed(export, num_threads=2)
+    for world in range(2):
+        policy.reset(rollouts.start[world])
+        for t in range(len(rollouts.reward)):
+            control = policy.step(sensors(rollouts, t, world))
+            if rollouts.heading_length[t, world] > SURE_HEADING:
+                np.testing.assert_allclose(control, rollouts.control[t, world], atol=1e-4)
+                np.testing.assert_allclose(policy.action, rollouts.action[t, world], atol=1e-4)
+    assert policy.repeated == 0
+
+
+def test_body_and_manifest_are_enough_for_a_host(export: Export, rollouts: Rollouts) -> None:
+    """MuJoCo with the bundle's body, its timing and its solver goes where the training environment went."""
+    policy, manifest = deployed(export), export.manifest
+    model = mujoco.MjModel.from_xml_string(export.files["body.xml"].decode())
+    timing, physics = manifest["timing"], manifest["physics"]
+    model.opt.timestep, model.opt.iterations = timing["sim_dt"], physics["iterations"]
+    model.opt.solver = getattr(mujoco.mjtSolver, f"mjSOL_{physics['solver']}")
+    data = mujoco.MjData(model)
+    policy.reset(rollouts.start[0])
+    data.qpos[:], data.qvel[:] = rollouts.inputs["qpos"][0, 0], rollouts.inputs["qvel"][0, 0]
+    mujoco.mj_forward(model, data)
+    data.qacc_warmstart[:] = 0.0
+    for t in range(6):
+        np.testing.assert_allclose(data.qpos, rollouts.inputs["qpos"][t, 0], atol=2e-3)
+        data.ctrl[:] = policy.step({"qpos": data.qpos, "qvel": data.qvel, "body_positions": data.xpos[1:]})
+        mujoco.mj_step(model, data, timing["n_substeps"])
+        mujoco.mj_kinematics(model, data)
+
+
+def test_stochastic_actions_take_the_hosts_noise(
+    policy: SavedPolicy, export: Export, rollouts: Rollouts
+) -> None:
+    runtime, observation = deployed(export), rollouts.observation[3, 0]
+    noise = np.random.default_rng(0).normal(size=runtime.action_dim)
+    state = policy.agent_state
+    mean, log_std = policy.run.agent.distribution(state, observation)
+    drawn = runtime.act(observation, noise)
+    np.testing.assert_allclose(drawn, state.gains * (mean + np.exp(log_std) * noise), atol=1e-5)
+    np.testing.assert_array_equal(runtime.action, drawn)
+    np.testing.assert_allclose(runtime.act(observation, 0.0 * noise), runtime.act(observation), atol=1e-6)
+    assert np.any(drawn == 0.0)  # a joint that is not steered does not move
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_observations_that_are_not_finite_repeat_the_action(
+    value: float, export: Export, rollouts: Rollouts
+) -> None:
+    runtime, good = deployed(export), rollouts.observation[3, 0].astype(np.float64)
+    bad = good.copy()
+    bad[5] = value
+    np.testing.assert_array_equal(runtime.act(bad), np.zeros(runtime.action_dim))
+    action = runtime.act(good)
+    np.testing.assert_array_equal(runtime.act(bad), action)
+    assert runtime.repeated == 2
+
+
+def test_a_broken_sensor_repeats_the_motor_input_and_is_forgotten(export: Export, rollouts: Rollouts) -> None:
+    runtime, whole = deployed(export), deployed(export)
+    for policy in (runtime, whole):
+        policy.reset(rollouts.start[0])
+        policy.step(sensors(rollouts, 0, 0))
+    broken = sensors(rollouts, 1, 0)
+    broken["qpos"] = np.full_like(broken["qpos"], np.nan)
+    during = runtime.step(broken)
+    assert runtime.repeated == 1
+    whole.observe(sensors(rollouts, 1, 0))  # the reference goes on, the action does not
+    np.testing.assert_array_equal(during, whole.control())
+    np.testing.assert_array_equal(runtime.step(sensors(rollouts, 2, 0)), whole.step(sensors(rollouts, 2, 0)))
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda p: p.act(np.zeros(3)), r"'observation' is float64 of shape \(3,\): give \(\d+,\), float32"),
+        (lambda p: p.act(np.zeros((1, p.observation_dim))), "'observation' is float64 of shape"),
+        (lambda p: p.act(np.zeros(p.observation_dim, complex)), "'observation' is complex128"),
+        (lambda p: p.act(None), "'observation' is object"),
+        (lambda p: p.act(np.zeros(p.observation_dim), np.zeros(1)), "'noise' is float64 of shape"),
+        (lambda p: p.observe({}), "takes .*qpos.*: given were"),
+        (lambda p: p.observe({"carried": np.zeros(2)}), "Leave out carried"),
+    ],
+)
+def test_wrong_arguments_are_named(call: Any, reason: str, export: Export) -> None:
+    with pytest.raises(UserError, match=reason):
+        call(deployed(export))
+
+
+def test_a_bundle_that_does_not_fit_is_refused(export: Export) -> None:
+    for name in ("policy.tflite", "observe.tflite"):
+        rest = {key: value for key, value in export.files.items() if key != name}
+        with pytest.raises(UserError, match=f"The bundle has no {name}"):
+            DeployedPolicy(export.manifest, rest)
+    swapped = export.files | {"policy.tflite": export.files["observe.tflite"]}
+    with pytest.raises(UserError, match="lacks the signature 'infer'"):
+        DeployedPolicy(export.manifest, swapped)
+    other = copy.deepcopy(export.manifest)
+    other["action"]["joints"].pop()
+    with pytest.raises(UserError, match="does not fit the manifest"):
+        DeployedPolicy(other, export.files)
+    export.manifest["observation"]["fields"][0]["name"] = "height"
+    with pytest.raises(UserError, match="the manifest says"):
+        deployed(export)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def run_dir(policy: SavedPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rollouts: Rollouts) -> Path:
+    """A run whose policy and rollouts are those of this module."""
+    folder = tmp_path / "run"
+    save_config(folder, policy.run.config)
+    monkeypatch.setattr(saved, "load_policy", lambda *args, **options: policy)
+    monkeypatch.setattr(exporting, "record", lambda *args: rollouts)
+    return folder
+
+
+def test_command_writes_a_bundle_that_runs_without_jax(
+    run_dir: Path, rollouts: Rollouts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(run_dir)]) == 0
+    shown = capsys.readouterr().out
+    assert f"Bundle: {run_dir / 'bundle.zip'}" in shown.replace("\n", "")
+    assert "observations of whole rollouts" in shown
+    np.save(tmp_path / "observations.npy", rollouts.observation[:5, 0])
+    code = f"""
+import sys
+for name in ("jax", "jaxlib", "flax", "mujoco", "optax", "orbax", "chex", "rich", "tyro"):
+    sys.modules[name] = None
+import pathlib, numpy
+from synthjax.deploy.runtime import DeployedPolicy
+policy = DeployedPolicy.load(pathlib.Path({str(run_dir / "bundle.zip")!r}))
+rows = numpy.load({str(tmp_path / "observations.npy")!r})
+numpy.save({str(tmp_path / "actions.npy")!r}, [policy.act(row) for row in rows])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), rollouts.action[:5, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("gate", "field"), [("observe", "observation"), ("policy", "action"), ("control", "control")]
+)
+def test_a_failing_gate_leaves_no_file(
+    gate: str, field: str, run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    values = getattr(rollouts, field).copy()
+    values[-1, -1, -1] += 1e-3
+    bad = dataclasses.replace(rollouts, **{field: values})
+    monkeypatch.setattr(exporting, "record", lambda *args: bad)
+    before = sorted(run_dir.rglob("*"))
+    assert cli.main(["export", str(run_dir)]) == 2
+    assert f"stopped at its gate '{gate}' and wrote nothing" in capsys.readouterr().err
+    assert sorted(run_dir.rglob("*")) == before
+
+
+def test_int8_is_judged_by_its_return(
+    run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+
+    def record(*args: Any) -> Rollouts:
+        calls.append(args[-1])
+        return rollouts if len(calls) == 1 else dataclasses.replace(rollouts, reward=0.9 * rollouts.reward)
+
+    monkeypatch.setattr(exporting, "record", record)
+    assert cli.main(["export", str(run_dir), "--format", "int8", "--out", str(run_dir / "x.zip")]) == 2
+    assert "stopped at its gate 'return'" in capsys.readouterr().err
+    assert calls == [exporting.RETURN_WORLDS, rollouts.action.shape[1]]
+    assert not (run_dir / "x.zip").exists()
+
+
+def test_smaller_weights_have_a_name_of_their_own(run_dir: Path) -> None:
+    assert cli.main(["export", str(run_dir), "--format", "float16"]) == 0
+    assert json.loads(zip_entry(run_dir / "bundle-float16.zip", "manifest.json"))["weights"] == "float16"
+
+
+def test_without_the_converter_plain_policies_are_exported(
+    run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "litert_converter.mlir", None)
+    assert cli.main(["export", str(run_dir)]) == 0
+    assert "There is no observe.tflite" in capsys.readouterr().out
+    policy = DeployedPolicy.load(run_dir / "bundle.zip")
+    policy.reset()
+    np.testing.assert_allclose(policy.act(rollouts.observation[5, 0]), rollouts.action[5, 0], atol=1e-4)
+    with pytest.raises(UserError, match=r"no observe.tflite: compute observations yourself"):
+        policy.step({})
+
+
+def test_without_the_runtime_the_extra_is_named(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    assert cli.main(["export", str(run_dir)]) == 2
+    assert "pip install 'synthjax[deploy]'" in capsys.readouterr().err.replace("\n", " ")
+
+
+def zip_entry(path: Path, name: str) -> bytes:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(name)
