@@ -152,6 +152,7 @@ class ContinuousEnv:
             reward=jnp.zeros(()),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
+            valid=jnp.ones((), bool),
             task=task,
             metrics={name: jnp.zeros(()) for name in self._metric_names()},
             key=key,
@@ -201,6 +202,7 @@ class ContinuousEnv:
             reward=reward,
             terminated=terminated,
             truncated=over & ~terminated,
+            valid=jnp.ones((), bool),
             task=new_task,
             metrics=metrics,
         )
