@@ -91,7 +91,8 @@ def share() -> dict[str, float]:
     new, key = jax.tree.map(lambda x: x[: CONFIG.batch_size] + 0.0, state.agent.replay.entries), state.key
     data = Transition(
         obs=new.obs, action=new.action, reward=new.reward, next_obs=new.next_obs,
-        terminated=new.discount == 0, truncated=new.discount == 0, extras={},
+        terminated=new.discount == 0, truncated=new.discount == 0, valid=new.discount == new.discount,
+        extras={},
     )  # fmt: skip
     data = jax.tree.map(lambda x: x.reshape(CONFIG.unroll_length, CONFIG.num_envs, *x.shape[1:]), data)
     update = jax.jit(lambda state: agent.update(state, data, key)[0], donate_argnums=0)

@@ -59,6 +59,7 @@ class EnvState:
     reward: jax.Array  # () reward of the step that led here
     terminated: jax.Array  # () bool, the task has ended here: no bootstrap
     truncated: jax.Array  # () bool, only the clock has ended the episode: bootstrap from this obs
+    valid: jax.Array  # () bool, the step that led here is the action's doing; if not, nobody learns from it
     task: PyTree  # what the task keeps between steps (clip, time, previous action, ...)
     metrics: dict[str, jax.Array]  # () each, logged as means; "bad_world" is among them
     key: jax.Array  # random key of this world
@@ -74,6 +75,7 @@ class Transition:
     next_obs: jax.Array  # (obs_dim,) s_{t+1}, before any reset
     terminated: jax.Array  # () bool
     truncated: jax.Array  # () bool
+    valid: jax.Array  # () bool, an agent learns from this step; if not, any of its other numbers may be NaN
     extras: dict[str, jax.Array]  # what the policy knew (log-probability, ...)
 
 
@@ -143,6 +145,7 @@ class Agent(Protocol):
     ) -> tuple[PyTree, dict[str, jax.Array]]:
         """``axis`` names the mesh axis of ``shard_map`` over which ``data`` is split, if it is.
 
+        Steps that are not valid change nothing, whatever they hold.
         A metric that this update has nothing to say about is NaN.
         """
         ...

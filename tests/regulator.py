@@ -60,6 +60,6 @@ class Regulator:
         )  # fmt: skip
         return EnvState(
             physics=restored(still, nu=2), obs=x, reward=reward, terminated=jnp.zeros((), bool),
-            truncated=age >= TIME_LIMIT, task=age, key=key,
+            truncated=age >= TIME_LIMIT, valid=jnp.ones((), bool), task=age, key=key,
             metrics={"reward": reward, "bad_world": jnp.zeros(())},
         )  # fmt: skip

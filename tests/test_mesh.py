@@ -13,9 +13,10 @@ from imitation_worlds import env
 from jax.sharding import Mesh
 from regulator import LQR, Regulator
 
+from synthjax.agents.masks import sample_weights
 from synthjax.agents.normalizer import Normalizer, init_normalizer, update_normalizer
 from synthjax.agents.ppo import PPO
-from synthjax.agents.ppo.losses import normalize_advantages
+from synthjax.agents.ppo.losses import explained_variance, normalize_advantages
 from synthjax.training.evaluation import run_episodes
 from synthjax.training.mesh import COPIED, SPLIT, WORLDS, copied, over_worlds, split, worlds_mesh
 from synthjax.training.program import TrainProgram, TrainState
@@ -68,24 +69,37 @@ def test_the_normaliser_sees_the_worlds_of_all_devices():
     np.testing.assert_allclose(one.variance, two.variance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_statistics_over_devices_are_those_of_the_whole_batch(seed):
-    batch = np.random.default_rng(seed).normal(3.0, 2.0, size=(8, 2)).astype(np.float32)
+@pytest.mark.parametrize("held", [(), (1, 2, 5), (0, 1, 2, 3)])
+def test_statistics_over_devices_are_those_of_the_whole_batch(held):
+    """Whatever share of it each device has: means of the devices' means would be wrong."""
+    batch = np.random.default_rng(0).normal(3.0, 2.0, size=(8, 2)).astype(np.float32)
     batch[4:] += 5.0  # the second device's half differs, so that means of deviations would be wrong
-    mesh = _program(2).mesh
+    valid = ~np.isin(np.arange(8), held)
+    counted, mesh = batch[valid], _program(2).mesh
 
-    def update(state: Normalizer, x: jax.Array) -> Normalizer:
-        return update_normalizer(state, x, WORLDS)
+    def update(state: Normalizer, x: jax.Array, valid: jax.Array) -> Normalizer:
+        return update_normalizer(state, x, WORLDS, valid)
 
-    merged = jax.jit(over_worlds(mesh, update, (COPIED, SPLIT), COPIED))(init_normalizer(2), batch)
-    np.testing.assert_allclose(merged.mean, batch.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(merged.variance, batch.var(axis=0), rtol=1e-4)
-    assert float(merged.count) == 8
+    merged = jax.jit(over_worlds(mesh, update, (COPIED, SPLIT, SPLIT), COPIED))(
+        init_normalizer(2), batch, valid
+    )
+    np.testing.assert_allclose(merged.mean, counted.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(merged.variance, counted.var(axis=0), rtol=1e-4)
+    assert float(merged.count) == len(counted)
 
-    standard = jax.jit(
-        over_worlds(mesh, lambda x: normalize_advantages(x, 9.0, WORLDS), (SPLIT,), SPLIT)
-    )(batch)  # fmt: skip
-    np.testing.assert_allclose(standard, (batch - batch.mean()) / batch.std(), atol=1e-4)
+    def standardised(x: jax.Array, valid: jax.Array) -> jax.Array:
+        return normalize_advantages(x, sample_weights(valid, WORLDS), 9.0, WORLDS)
+
+    standard = jax.jit(over_worlds(mesh, standardised, (SPLIT, SPLIT), SPLIT))(batch[:, 0], valid)
+    expected = (counted[:, 0] - counted[:, 0].mean()) / counted[:, 0].std()
+    np.testing.assert_allclose(standard[valid], expected, atol=1e-4)
+
+    def explained(x: jax.Array, y: jax.Array, valid: jax.Array) -> jax.Array:
+        return explained_variance(x, y, sample_weights(valid, WORLDS), WORLDS)
+
+    share = jax.jit(over_worlds(mesh, explained, (SPLIT, SPLIT, SPLIT), COPIED))(*batch.T, valid)
+    expected = 1.0 - np.var(counted[:, 1] - counted[:, 0]) / np.var(counted[:, 1])
+    assert float(share) == pytest.approx(expected, rel=1e-4)
 
 
 def test_ppo_solves_the_regulator_on_two_devices():

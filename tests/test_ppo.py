@@ -42,9 +42,12 @@ def _column(*values: float) -> np.ndarray:
     return np.array(values, np.float32)[:, None]
 
 
+BOTH = np.ones((2, 1), bool)  # two valid steps
+
+
 def test_gae_of_an_unbroken_stretch():
     advantages, targets = _gae(
-        _column(1, 2), _column(4, 8), _column(8, 16), _column(0, 0) > 0, _column(0, 0) > 0, 0.5, 0.5
+        _column(1, 2), _column(4, 8), _column(8, 16), _column(0, 0) > 0, _column(0, 0) > 0, BOTH, 0.5, 0.5
     )
     # delta_1 = 2 + 0.5 * 16 - 8 = 2; delta_0 = 1 + 0.5 * 8 - 4 = 1; A_0 = 1 + 0.25 * 2 = 1.5
     np.testing.assert_allclose(advantages[:, 0], [1.5, 2.0])
@@ -54,7 +57,7 @@ def test_gae_of_an_unbroken_stretch():
 
 def test_gae_at_a_termination_bootstraps_nothing_and_stops():
     advantages, _ = _gae(
-        _column(1, 2), _column(4, 8), _column(100, 16), _column(1, 0) > 0, _column(0, 0) > 0, 0.5, 0.5
+        _column(1, 2), _column(4, 8), _column(100, 16), _column(1, 0) > 0, _column(0, 0) > 0, BOTH, 0.5, 0.5
     )
     # delta_0 = 1 - 4 = -3, and neither V(s_1) = 100 nor A_1 = 2 of the next episode reaches it
     np.testing.assert_allclose(advantages[:, 0], [-3.0, 2.0])
@@ -62,13 +65,25 @@ def test_gae_at_a_termination_bootstraps_nothing_and_stops():
 
 def test_gae_at_a_time_limit_bootstraps_and_stops():
     advantages, _ = _gae(
-        _column(1, 2), _column(4, 8), _column(100, 16), _column(0, 0) > 0, _column(1, 0) > 0, 0.5, 0.5
+        _column(1, 2), _column(4, 8), _column(100, 16), _column(0, 0) > 0, _column(1, 0) > 0, BOTH, 0.5, 0.5
     )
     # delta_0 = 1 + 0.5 * 100 - 4 = 47 from the true last observation; A_1 = 2 does not reach it
     np.testing.assert_allclose(advantages[:, 0], [47.0, 2.0])
 
 
-def _slow_gae(reward, value, next_value, terminated, truncated, gamma, lam):
+def test_gae_ends_before_a_step_that_is_not_valid_with_the_bootstrap_of_its_last_observation():
+    none, valid = np.zeros((4, 1), bool), np.array([1, 1, 0, 1], bool)[:, None]
+    advantages, targets = _gae(
+        _column(1, 2, 1e9, 4), _column(4, 8, 1e9, 2), _column(8, 16, 1e9, 6), none, none, valid, 0.5, 0.5
+    )
+    # delta_1 = 2 + 0.5 * 16 - 8 = 2, from the 16 that the second step led to and not from the third;
+    # A_0 = 1 + 0.5 * 8 - 4 + 0.25 * 2 = 1.5; delta_3 = 4 + 0.5 * 6 - 2 = 5
+    kept = [0, 1, 3]
+    np.testing.assert_allclose(advantages[kept, 0], [1.5, 2.0, 5.0])
+    np.testing.assert_allclose(targets[kept, 0], [5.5, 10.0, 7.0])
+
+
+def _slow_gae(reward, value, next_value, terminated, truncated, valid, gamma, lam):
     """The definition: sums of (gamma lambda)^k delta_{t+k} up to the end of the episode."""
     length, worlds = reward.shape
     result = np.zeros((length, worlds))
@@ -78,7 +93,7 @@ def _slow_gae(reward, value, next_value, terminated, truncated, gamma, lam):
             for k in range(t, length):
                 future = 0.0 if terminated[k, n] else gamma * next_value[k, n]
                 result[t, n] += weight * (reward[k, n] + future - value[k, n])
-                if terminated[k, n] or truncated[k, n]:
+                if terminated[k, n] or truncated[k, n] or not valid[(k + 1) % length, n]:
                     break
                 weight *= gamma * lam
     return result
@@ -90,35 +105,35 @@ def test_gae_is_its_definition(seed, gamma, lam, rate):
     rng = np.random.default_rng(seed)
     shape = (9, 3)
     reward, value, next_value = rng.normal(size=(3, *shape))
-    terminated, truncated = rng.random((2, *shape)) < rate
-    expected = _slow_gae(reward, value, next_value, terminated, truncated, gamma, lam)
-    advantages, targets = _gae(reward, value, next_value, terminated, truncated, gamma, lam)
+    terminated, truncated, held = rng.random((3, *shape)) < rate
+    steps = reward, value, next_value, terminated, truncated, ~held
+    expected = _slow_gae(*steps, gamma, lam)
+    advantages, targets = _gae(*steps, gamma, lam)
     np.testing.assert_allclose(advantages, expected, atol=5e-5)
     np.testing.assert_allclose(targets, expected + value, atol=5e-5)
 
 
 def test_advantages_are_standardised_over_the_whole_batch_and_then_clipped():
     advantages = np.random.default_rng(0).normal(3.0, 7.0, (50, 40))
-    standard = _normalize_advantages(advantages, 100.0)
+    standard = _normalize_advantages(advantages, np.ones((50, 40)), 100.0)
     np.testing.assert_allclose(standard, (advantages - advantages.mean()) / advantages.std(), atol=1e-5)
     # Nine zeros and a ten: mean 1, deviation sqrt((9 * 1 + 81) / 10) = 3, so the ten is at 9 / 3 = 3
-    spike = np.zeros(10)
+    spike, ones = np.zeros(10), np.ones(10)
     spike[4] = 10.0
-    np.testing.assert_allclose(_normalize_advantages(spike, 2.0)[3:5], [-1 / 3, 2.0], rtol=1e-6)
-    np.testing.assert_allclose(_normalize_advantages(spike, 4.0)[4], 3.0, rtol=1e-6)
-    assert not np.any(_normalize_advantages(np.full(10, 5.0), 4.0))
+    np.testing.assert_allclose(_normalize_advantages(spike, ones, 2.0)[3:5], [-1 / 3, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(_normalize_advantages(spike, ones, 4.0)[4], 3.0, rtol=1e-6)
+    assert not np.any(_normalize_advantages(np.full(10, 5.0), ones, 4.0))
 
 
 def test_explained_variance():
-    targets = np.array([1.0, 2.0, 3.0, 6.0])
-    assert float(_explained_variance(targets + 5.0, targets)) == pytest.approx(
-        1.0
-    )  # an offset is no variance
-    assert float(_explained_variance(np.full(4, 3.0), targets)) == pytest.approx(0.0)
-    # Residuals are twice the targets, so their variance is four times theirs: 1 - 4
-    assert float(_explained_variance(-targets, targets)) == pytest.approx(-3.0)
-    # Half the targets leave half of them: 1 - 1 / 4
-    assert float(_explained_variance(0.5 * targets, targets)) == pytest.approx(0.75)
+    targets, ones = np.array([1.0, 2.0, 3.0, 6.0]), np.ones(4)
+    for values, expected in (
+        (targets + 5.0, 1.0),  # an offset is no variance
+        (np.full(4, 3.0), 0.0),
+        (-targets, -3.0),  # residuals are twice the targets, so their variance is four times theirs: 1 - 4
+        (0.5 * targets, 0.75),  # half the targets leave half of them: 1 - 1 / 4
+    ):
+        assert float(_explained_variance(values, targets, ones)) == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------------- distributions
@@ -161,7 +176,9 @@ def test_kl_is_the_integral_of_its_definition():
 def _surrogate(log_prob: jax.Array, old_log_prob: jax.Array, advantage: jax.Array):
     """((loss, clipped share), gradient with respect to ``log_prob``)."""
     objective = functools.partial(clipped_surrogate, clip_ratio=0.2)
-    return jax.value_and_grad(objective, has_aux=True)(log_prob, old_log_prob, advantage)
+    return jax.value_and_grad(objective, has_aux=True)(
+        log_prob, old_log_prob, advantage, jnp.ones_like(advantage)
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,6 +293,7 @@ def _data(mean_shift: float = 0.0, obs_offset: float = 0.0) -> Transition:
         next_obs=next_obs,
         terminated=rng.random(shape) < 0.1,
         truncated=np.zeros(shape, bool),
+        valid=np.ones(shape, bool),
         extras=extras | {"mean": np.asarray(extras["mean"]) + np.float32(mean_shift)},
     )
 

@@ -24,7 +24,7 @@ _sample = jax.jit(sample, static_argnums=2)
 _add = jax.jit(add)
 _sample_replay = jax.jit(sample_replay, static_argnums=1)
 _sample_uniform = jax.jit(sample_uniform, static_argnums=1)
-_n_step = jax.jit(n_step_entries, static_argnums=(2, 3))
+_n_step = jax.jit(n_step_entries, static_argnums=(1, 2))
 
 
 # ---------------------------------------------------------------------- drawing
@@ -222,11 +222,11 @@ def test_bytes_are_those_of_the_arrays(capacity, whole):
 # ---------------------------------------------------------------------- n-step returns
 
 
-def _unroll(reward, terminated=None, truncated=None) -> Transition:
+def _unroll(reward, terminated=None, truncated=None, valid=None) -> Transition:
     """Worlds of which only rewards and ends matter; observation t of world n is (t, n)."""
     reward = np.asarray(reward, np.float32)
     reward = reward[:, None] if reward.ndim == 1 else reward
-    none = np.zeros(reward.shape, bool)
+    none, all_ = np.zeros(reward.shape, bool), np.ones(reward.shape, bool)
     time, world = np.meshgrid(*map(np.arange, reward.shape), indexing="ij")
     return Transition(
         obs=np.stack([time, world], axis=-1).astype(np.float32),
@@ -235,6 +235,7 @@ def _unroll(reward, terminated=None, truncated=None) -> Transition:
         next_obs=np.stack([time + 1, world], axis=-1).astype(np.float32),
         terminated=none if terminated is None else np.asarray(terminated, bool).reshape(reward.shape),
         truncated=none if truncated is None else np.asarray(truncated, bool).reshape(reward.shape),
+        valid=all_ if valid is None else np.asarray(valid, bool).reshape(reward.shape),
         extras={},
     )
 
@@ -243,11 +244,8 @@ def _column(array: jax.Array) -> list[float]:
     return np.asarray(array)[:, 0].tolist()
 
 
-ALL = np.ones((5, 1), bool)
-
-
 def test_returns_of_an_unbroken_stretch_shorten_towards_its_end():
-    entries = _n_step(_unroll([1, 2, 4, 8, 16]), ALL, 0.5, 3)
+    entries = _n_step(_unroll([1, 2, 4, 8, 16]), 0.5, 3)
     # 1 + 2/2 + 4/4, 2 + 4/2 + 8/4, 4 + 8/2 + 16/4, then 8 + 16/2, and 16
     assert _column(entries.reward) == [3, 6, 12, 16, 16]
     assert _column(entries.horizon) == [1.75, 1.75, 1.75, 1.5, 1]
@@ -256,22 +254,21 @@ def test_returns_of_an_unbroken_stretch_shorten_towards_its_end():
 
 
 def test_returns_end_at_a_termination_without_a_bootstrap():
-    entries = _n_step(_unroll([1, 2, 4, 8, 16], terminated=[0, 1, 0, 0, 0]), ALL, 0.5, 3)
+    entries = _n_step(_unroll([1, 2, 4, 8, 16], terminated=[0, 1, 0, 0, 0]), 0.5, 3)
     # 1 + 2/2, then 2 alone; neither sees the next episode's 4
     assert _column(entries.reward) == [2, 2, 12, 16, 16]
     assert _column(entries.discount) == [0, 0, 0.125, 0.25, 0.5]
 
 
 def test_returns_end_at_a_truncation_with_the_bootstrap_of_its_last_observation():
-    entries = _n_step(_unroll([1, 2, 4, 8, 16], truncated=[0, 1, 0, 0, 0]), ALL, 0.5, 3)
+    entries = _n_step(_unroll([1, 2, 4, 8, 16], truncated=[0, 1, 0, 0, 0]), 0.5, 3)
     assert _column(entries.reward) == [2, 2, 12, 16, 16]
     assert _column(entries.discount) == [0.25, 0.5, 0.125, 0.25, 0.5]
     assert np.asarray(entries.next_obs)[:, 0, 0].tolist() == [2, 2, 5, 5, 5]
 
 
 def test_returns_end_before_a_step_that_is_not_valid():
-    valid = np.array([1, 1, 0, 1, 1], bool)[:, None]
-    entries = _n_step(_unroll([1, 2, 4, 8, 16]), valid, 0.5, 3)
+    entries = _n_step(_unroll([1, 2, 4, 8, 16], valid=[1, 1, 0, 1, 1]), 0.5, 3)
     kept = [0, 1, 3, 4]
     assert np.asarray(entries.reward)[kept, 0].tolist() == [2, 2, 16, 16]
     assert np.asarray(entries.discount)[kept, 0].tolist() == [0.25, 0.5, 0.25, 0.5]
@@ -280,7 +277,7 @@ def test_returns_end_before_a_step_that_is_not_valid():
 
 def test_one_step_is_the_transition_itself():
     data = _unroll([1, 2, 4, 8, 16], terminated=[0, 1, 0, 0, 0], truncated=[0, 0, 0, 1, 0])
-    entries = _n_step(data, ALL, 0.5, 1)
+    entries = _n_step(data, 0.5, 1)
     np.testing.assert_array_equal(entries.reward, data.reward)
     np.testing.assert_array_equal(entries.next_obs, data.next_obs)
     assert _column(entries.discount) == [0.5, 0, 0.5, 0.5, 0.5]
@@ -294,8 +291,8 @@ def test_one_step_is_the_transition_itself():
 def test_returns_are_their_definition(seed, gamma, n, rate):
     rng, shape = np.random.default_rng(seed), (7, 3)
     terminated, truncated, pinned = rng.random((3, *shape)) < rate
-    data = _unroll(rng.normal(size=shape), terminated, truncated)
-    entries = jax.jit(n_step_entries, static_argnums=3)(data, ~pinned, gamma, n)
+    data = _unroll(rng.normal(size=shape), terminated, truncated, ~pinned)
+    entries = jax.jit(n_step_entries, static_argnums=2)(data, gamma, n)
     for t, w in np.ndindex(shape):
         total, k = 0.0, 0
         while True:

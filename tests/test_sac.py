@@ -67,7 +67,8 @@ def _data(seed: int = 1, worlds: int = SMALL.num_envs, **changes) -> Transition:
     data = Transition(
         obs=obs, action=rng.uniform(-1, 1, (*shape, ACTIONS)).astype(np.float32),
         reward=rng.normal(size=shape).astype(np.float32), next_obs=next_obs,
-        terminated=rng.random(shape) < 0.1, truncated=np.zeros(shape, bool), extras={},
+        terminated=rng.random(shape) < 0.1, truncated=np.zeros(shape, bool), valid=np.ones(shape, bool),
+        extras={},
     )  # fmt: skip
     return dataclasses.replace(data, **changes)
 
@@ -275,7 +276,7 @@ def test_update_to_data_ratio(ratio, steps):
 
 def test_steps_that_are_not_valid_are_not_stored():
     valid = np.random.default_rng(5).random((8, 4)) < 0.5
-    data = _data(reward=np.where(valid, 1.0, np.nan).astype(np.float32), extras={"valid": valid})
+    data = _data(reward=np.where(valid, 1.0, np.nan).astype(np.float32), valid=valid)
     agent = SAC(dataclasses.replace(SMALL, learning_starts=1), OBS, ACTIONS)
     state, metrics = _update(agent, _first(agent), data, jax.random.key(0))
     assert float(metrics["replay_size"]) == valid.sum()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from synthjax.agents.collective import batch_mean
+from synthjax.agents.masks import count_valid, sample_weights
 
 # Least standard deviation: a part of the observation that hardly ever changes is not blown up.
 MIN_STD = 1e-2
@@ -30,22 +31,32 @@ def init_normalizer(dim: int) -> Normalizer:
     return Normalizer(count=jnp.zeros(()), mean=jnp.zeros(dim), variance=jnp.ones(dim))
 
 
-def update_normalizer(state: Normalizer, batch: jax.Array, axis: str | None = None) -> Normalizer:
-    """Merges a batch (..., dim) into the statistics (Chan et al., equations 2.1a-b).
+def update_normalizer(
+    state: Normalizer, batch: jax.Array, axis: str | None = None, valid: jax.Array | None = None
+) -> Normalizer:
+    """Merges a batch into the statistics (Chan et al., equations 2.1a-b).
 
     Means and variances are kept instead of sums, which keeps float32 exact enough at any count.
-    ``axis``: the mesh axis over which the batch is split, if it is.
+
+    Args:
+      state: statistics so far.
+      batch: (..., dim), finite.
+      axis: the mesh axis over which the batch is split, if it is.
+      valid: (...) bool, the samples that count; all of them if not given.
     """
     chex.assert_equal_shape_suffix([state.mean, batch], 1)
-    batch = batch.reshape(-1, batch.shape[-1])
-    count = batch.shape[0] * (1 if axis is None else jax.lax.axis_size(axis))
-    mean = batch_mean(batch, axis, over=0)
-    batch_variance = batch_mean(jnp.square(batch - mean), axis, over=0)
-    total = state.count + count
+    valid = jnp.ones(batch.shape[:-1], bool) if valid is None else valid
+    chex.assert_shape(valid, batch.shape[:-1])
+    batch, valid = batch.reshape(-1, batch.shape[-1]), valid.reshape(-1)
+    count, weights = count_valid(valid, axis), sample_weights(valid, axis)[:, None]
+    mean = batch_mean(weights * batch, axis, over=0)
+    centred = batch - mean
+    batch_variance = batch_mean(weights * centred * centred, axis, over=0)
+    total = jnp.maximum(state.count + count, 1.0)
     share = count / total
     delta = mean - state.mean
     return Normalizer(
-        count=jnp.minimum(total, MAX_COUNT),
+        count=jnp.minimum(state.count + count, MAX_COUNT),
         mean=state.mean + share * delta,
         variance=(1 - share) * state.variance
         + share * batch_variance

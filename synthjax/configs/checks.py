@@ -77,8 +77,19 @@ def _continuous(task: ContinuousConfig) -> None:
             "--task.guide.lost-seconds": guide.lost_seconds,
             "--task.pushes.every-seconds": pushes.every_seconds,
             "--task.pushes.seconds": pushes.seconds,
+            "--task.assist.hold-seconds": task.assist.hold_seconds,
         }
     )
+    assist = task.assist
+    for option, value in (
+        ("seconds", assist.seconds),
+        ("more-seconds", assist.more_seconds),
+        ("noise", assist.noise),
+    ):
+        if value < 0.0:
+            raise UserError(f"--task.assist.{option} is {value}: give a number of at least 0.")
+    if assist.most_seconds < assist.seconds:
+        raise UserError("--task.assist.most-seconds must not be below --task.assist.seconds.")
     if pushes.speed < 0.0:
         raise UserError(f"--task.pushes.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
     if pushes.none_below >= pushes.full_above:

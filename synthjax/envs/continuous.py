@@ -3,7 +3,8 @@
 The policy's action is an offset from the pose of a guide that runs through get-up clips
 (:mod:`synthjax.envs.guide`); the reward is a continuing one.  Life itself has no end: evaluations go on
 whatever happens.  In training a life is over when the guide has lost its body, and is cut after some
-seconds, with its value bootstrapped, so that all starts are seen.
+seconds, with its value bootstrapped, so that all starts are seen.  Where neither is so, a body that has
+lain for long is helped up (:mod:`synthjax.envs.assist`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import continuous_observation as observation
+from synthjax.envs.assist import (
+    AssistConfig,
+    AssistState,
+    advance_assist,
+    assist_poses,
+    can_come,
+    held_step,
+    is_due,
+    no_assist,
+)
 from synthjax.envs.body_parts import BodyParts
 from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
 from synthjax.envs.continuous_starts import start_table
@@ -42,7 +53,10 @@ from synthjax.rewards.continuing import lerp
 from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
+# Whoever steps this environment splits the state's key: numbers that far up are nobody else's.
 _PUSH_STREAM = 2**20
+_ASSIST_STREAM = _PUSH_STREAM + 1
+_MOST_STEPS = 2**30  # of a life: ages are int32
 ON_FEET_STEP = 0.1  # weight of one update in the average that the pushes follow
 
 
@@ -65,6 +79,8 @@ class ContinuousConfig:
     guide: GuideConfig = dataclasses.field(default_factory=GuideConfig)
     pushes: PushConfig = dataclasses.field(default_factory=PushConfig)
     phases: PhaseConfig = dataclasses.field(default_factory=PhaseConfig)
+    # help for who lies for long; no life that is cut before can come to it
+    assist: AssistConfig = dataclasses.field(default_factory=AssistConfig)
     # joints unlocked in stages; success is the share of time that worlds are on their feet
     curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
 
@@ -88,6 +104,7 @@ class ContinuousTask:
     fresh: jax.Array  # () bool, no action has been taken yet
     previous_action: jax.Array  # (nu,)
     push: PushState
+    assist: AssistState
     variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
 
 
@@ -104,7 +121,7 @@ class ContinuousEnv:
         self.guide = Guide(body, clips, config.guide, self.parts.root)
         self.reward = continuing_reward(config.reward)
         self.control_dt = physics.control_dt
-        self.max_steps = round(config.life_seconds / self.control_dt)
+        self.max_steps = round(min(config.life_seconds / self.control_dt, _MOST_STEPS))
         self.action_dim = body.model.nu
         share = config.action_scale if body.drive == "servo" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
@@ -112,6 +129,9 @@ class ContinuousEnv:
         self.starts, self.start_probabilities = start_table(
             body, clips, config.falls, config.fallen_share, config.clip_share, seed
         )
+        # What cannot happen is not computed.
+        self.assists = can_come(config.assist, config.life_seconds)
+        self.poses = assist_poses(body, clips, config.assist.noise, config.phases.fallen_leave, seed)
         self.layout = self._observation_layout()
         self.obs_dim = self.layout.dim
 
@@ -128,7 +148,7 @@ class ContinuousEnv:
         return self.curriculum.action_gains(ctx.curriculum)
 
     def reset(self, ctx: ContinuousContext, key: jax.Array) -> EnvState:
-        """A settled fall, a frame of a get-up clip, or standing.
+        """A settled fall, a frame of a get-up clip, or standing; pushed and helped as the settings say.
 
         Lives are cut after half to all of ``life_seconds``: of one length they would all be equally old,
         and a batch would show one part of life.
@@ -137,15 +157,16 @@ class ContinuousEnv:
         index = jax.random.categorical(start_key, jnp.log(self.start_probabilities))
         state = self.start_at(self.gather(self.starts[index]), key)
         age = jax.random.randint(age_key, (), 0, self.max_steps // 2 + 1)
-        push = self._next_push(ctx, push_key)
-        return dataclasses.replace(state, task=dataclasses.replace(state.task, age=age, push=push))
+        push, assist = self._next_push(ctx, push_key), no_assist(offered=True)
+        task = dataclasses.replace(state.task, age=age, push=push, assist=assist)
+        return dataclasses.replace(state, task=task)
 
     def gather(self, row: jax.Array) -> Kinematics:
         """The kinematics of a packed row."""
         return unpack_row(row, self.body.model.nq, self.body.model.nv)
 
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
-        """A life that begins at ``body``, which nobody is going to push."""
+        """A life that begins at ``body``, which nobody is going to push or help."""
         physics, task = self._start(body)
         return EnvState(
             physics=physics,
@@ -153,15 +174,20 @@ class ContinuousEnv:
             reward=jnp.zeros(()),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
+            valid=jnp.ones((), bool),
             task=task,
             metrics={name: jnp.zeros(()) for name in self._metric_names()},
             key=key,
         )
 
     def step(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
-        """One control step."""
+        """One control step; of a body that is held it is not valid."""
+        stepped = self._lived(ctx, state, action)
+        return self._assisted(state, stepped) if self.assists else stepped
+
+    def _lived(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
+        """One control step of a body that nobody holds."""
         task = state.task
-        # Whoever steps this environment splits the state's key: numbers that far up are nobody else's.
         push_key = jax.random.fold_in(state.key, _PUSH_STREAM)
         pushed = self._pushed(state.physics, task.push)
         physics = self.physics.step(task.variant, pushed, self.control(action, task.guide))
@@ -202,6 +228,7 @@ class ContinuousEnv:
             reward=reward,
             terminated=terminated,
             truncated=over & ~terminated,
+            valid=jnp.ones((), bool),
             task=new_task,
             metrics=metrics,
         )
@@ -226,6 +253,35 @@ class ContinuousEnv:
         )
 
     # ------------------------------------------------------------------ its parts
+
+    def _assisted(self, before: EnvState, stepped: EnvState) -> EnvState:
+        """``stepped``, or the body held in a pose where help has come or goes on.
+
+        To hold a body is to put it after every control step where it was before, whatever the engine did.
+        """
+        helped, dt = before.task.assist, self.control_dt
+        due = is_due(self.config.assist, helped, dt)
+        body = before.physics.kinematics
+        new = self.poses.draw(helped.count, body.qpos[:2], jax.random.fold_in(before.key, _ASSIST_STREAM))
+        physics, start = self._start(jax.tree.map(lambda a, b: jnp.where(due, a, b), new, body))
+        task = dataclasses.replace(
+            stepped.task,
+            guide=start.guide,
+            phase=start.phase,
+            fresh=start.fresh,
+            previous_action=start.previous_action,
+        )
+        held = held_step(stepped, physics, flatten(self.observe(physics, task)), task)
+        held = dataclasses.replace(held, truncated=task.age >= self.max_steps)
+        holds = due | (helped.held > 0)
+        chosen = self.select(holds, held, stepped)
+        fallen = chosen.task.phase == Phase.FALLEN.value
+        helped = advance_assist(self.config.assist, helped, due, fallen, dt)
+        return dataclasses.replace(
+            chosen,
+            task=dataclasses.replace(chosen.task, assist=helped),
+            metrics=chosen.metrics | {"assisted": holds.astype(jnp.float32)},
+        )
 
     def control(self, action: jax.Array, guide: GuideState) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
@@ -302,7 +358,7 @@ class ContinuousEnv:
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
-        names += ["bad_world", "overflow"]
+        names += ["bad_world", "overflow", *(["assisted"] if self.assists else [])]
         names += self.curriculum.metrics(self.curriculum.init())
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
@@ -319,6 +375,7 @@ class ContinuousEnv:
             fresh=jnp.ones((), bool),
             previous_action=jnp.zeros(self.action_dim),
             push=no_push(),
+            assist=no_assist(),
             variant={},
         )
         return self.physics.restore(body), task

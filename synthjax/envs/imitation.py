@@ -136,6 +136,7 @@ class ImitationEnv:
             reward=jnp.zeros(()),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
+            valid=jnp.ones((), bool),
             task=task,
             metrics={name: jnp.zeros(()) for name in self._metric_names()},
             key=key,
@@ -177,6 +178,7 @@ class ImitationEnv:
             reward=reward,
             terminated=terminated,
             truncated=out_of_time & ~terminated,
+            valid=jnp.ones((), bool),
             task=new_task,
             metrics=metrics,
         )

@@ -19,21 +19,19 @@ def select_state(physics: Physics, done: jax.Array, on_true: EnvState, on_false:
 
 
 def masked(stepped: EnvState) -> EnvState:
-    """``stepped`` with nothing in it that could poison what is learned from it.
+    """``stepped`` with a step that nobody learns from where its world has lost its numbers.
 
     A world whose observation or reward is not finite is as bad as one that has blown up in the engine: it
-    ends here, without a reward.  Zeros stand for what is not finite: a NaN survives even a weight of zero.
+    ends here, and what came of the step is not the action's doing.
     """
-    finite = jnp.isfinite(stepped.obs)
-    sound = jnp.all(finite) & jnp.isfinite(stepped.reward)
+    sound = jnp.all(jnp.isfinite(stepped.obs)) & jnp.isfinite(stepped.reward)
     bad = stepped.physics.bad | ~sound
     return dataclasses.replace(
         stepped,
         physics=dataclasses.replace(stepped.physics, bad=bad),
-        obs=jnp.where(finite, stepped.obs, 0.0),
-        reward=jnp.where(sound, stepped.reward, 0.0),
-        terminated=stepped.terminated | ~sound,
-        truncated=stepped.truncated & sound,
+        terminated=stepped.terminated | bad,
+        truncated=stepped.truncated & ~bad,
+        valid=stepped.valid & ~bad,
         metrics=stepped.metrics | {"bad_world": bad.astype(jnp.float32)},
     )
 

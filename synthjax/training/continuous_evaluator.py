@@ -47,6 +47,7 @@ class ContinuousEvaluator:
         "on_feet": ("time on its feet", lambda value: f"{value:.0%}"),
         "height": ("root height", lambda value: f"{value:.0%}"),
         "push_strength": ("pushes", lambda value: f"{value:.0%}"),
+        "assisted": ("held up", lambda value: f"{value:.0%}"),
         "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }
 

@@ -108,6 +108,7 @@ class TrainProgram:
                 next_obs=stepped.obs,
                 terminated=stepped.terminated,
                 truncated=stepped.truncated,
+                valid=stepped.valid,
                 extras=extras,
             )
             # A world that blew up may have terms of the reward that are not finite.

@@ -13,6 +13,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import batch_mean, mean_over
+from synthjax.agents.masks import blank, sample_weights
 from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
@@ -46,6 +47,7 @@ class Batch:
     mean: jax.Array  # of that policy
     advantage: jax.Array
     target: jax.Array  # value target
+    weights: jax.Array  # zero where the step is not valid, with a mean of one over the whole batch
 
 
 class PPO:
@@ -134,22 +136,26 @@ class PPO:
 
         Where ``data`` is split over devices along the mesh axis ``axis``, each device takes its minibatches
         from its own part and gradients are averaged: what is learned is the same on all of them.
+
+        All valid steps weigh the same; without any, nothing is learned and the losses are NaN.
         """
         config = self.config
+        data, weights = blank(data), sample_weights(data.valid, axis)
         obs = self._normalize(state.normalizer, data.obs)
         next_obs = self._normalize(state.normalizer, data.next_obs)
         values = self._value(state.params, obs)
         advantages, targets = losses.generalized_advantage(
             config.reward_scale * data.reward, values, self._value(state.params, next_obs),
-            data.terminated, data.truncated, config.gamma, config.gae_lambda,
+            data.terminated, data.truncated, data.valid, config.gamma, config.gae_lambda,
         )  # fmt: skip
         batch = Batch(
             obs=obs,
             action=data.action,
             log_prob=data.extras["log_prob"],
             mean=data.extras["mean"],
-            advantage=losses.normalize_advantages(advantages, config.advantage_clip, axis),
+            advantage=losses.normalize_advantages(advantages, weights, config.advantage_clip, axis),
             target=targets,
+            weights=weights,
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
@@ -169,21 +175,29 @@ class PPO:
         (params, opt_state, learning_rate), metrics = jax.lax.scan(
             epoch, carry, jax.random.split(key, config.num_epochs)
         )
+        failures = batch_mean(weights * data.terminated, axis)
+        known = batch_mean(weights, axis) > 0.0
         new_state = PPOState(
             params=params,
             average=optax.incremental_update(params["policy"], state.average, 1.0 - config.average_decay),
             opt_state=opt_state,
             learning_rate=learning_rate,
             # Frozen while its batch is learned from: ratios compare policies on the same inputs.
-            normalizer=update_normalizer(state.normalizer, data.obs, axis),
-            failure_rate=config.failure_decay * state.failure_rate
-            + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
+            normalizer=update_normalizer(state.normalizer, data.obs, axis, data.valid),
+            failure_rate=jnp.where(
+                known,
+                config.failure_decay * state.failure_rate + (1.0 - config.failure_decay) * failures,
+                state.failure_rate,
+            ),
             updates=state.updates + 1,
             gains=state.gains,
         )
-        return new_state, {
+        learned = {
             **jax.tree.map(jnp.mean, metrics),
-            "explained_variance": mean_over(axis, losses.explained_variance(values, targets)),
+            "explained_variance": losses.explained_variance(values, targets, weights, axis),
+        }
+        return new_state, {
+            **{name: jnp.where(known, value, jnp.nan) for name, value in learned.items()},
             "action_noise": noise,
             "learning_rate": learning_rate,
         }
@@ -245,11 +259,12 @@ class PPO:
         mean, std = self._mean(params["policy"], batch.obs, gains), _spread(noise, gains)
         log_prob = distributions.gaussian_log_prob(batch.action, mean, std, gains > 0.0)
         policy_loss, clip_fraction = losses.clipped_surrogate(
-            log_prob, batch.log_prob, batch.advantage, config.clip_ratio
+            log_prob, batch.log_prob, batch.advantage, batch.weights, config.clip_ratio
         )
-        value_loss = 0.5 * jnp.mean(jnp.square(self._value(params, batch.obs) - batch.target))
+        error = self._value(params, batch.obs) - batch.target
+        value_loss = 0.5 * jnp.mean(batch.weights * error * error)
         loss = policy_loss + config.value_coefficient * value_loss
-        kl = jnp.mean(distributions.gaussian_kl(batch.mean, std, mean, std))
+        kl = jnp.mean(batch.weights * distributions.gaussian_kl(batch.mean, std, mean, std))
         metrics = {
             "policy_loss": policy_loss,
             "value_loss": value_loss,
@@ -269,10 +284,15 @@ class PPO:
     ) -> tuple[tuple, Metrics]:
         params, opt_state, learning_rate = carry
         grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, noise, gains))
+        known = batch_mean(batch.weights, axis) > 0.0
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
         params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
         learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
-        return (params, opt_state, learning_rate), metrics | {"grad_norm": optax.tree.norm(grads)}
+        # Adam's momentum and the step size would go on without a valid step to learn from.
+        carry = jax.tree.map(
+            lambda new, old: jnp.where(known, new, old), (params, opt_state, learning_rate), carry
+        )
+        return carry, metrics | {"grad_norm": optax.tree.norm(grads)}
 
     def _adapt(self, learning_rate: jax.Array, kl: jax.Array, target_kl: jax.Array) -> jax.Array:
         """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""

@@ -15,6 +15,7 @@ def generalized_advantage(
     next_values: jax.Array,
     terminated: jax.Array,
     truncated: jax.Array,
+    valid: jax.Array,
     gamma: float,
     gae_lambda: float,
 ) -> tuple[jax.Array, jax.Array]:
@@ -24,7 +25,8 @@ def generalized_advantage(
         A_t     = delta_t + gamma lambda (1 - done_{t+1}) A_{t+1}
 
     ``next_values`` are of the true next observations, taken before any reset, so that a time limit is
-    bootstrapped and nothing leaks from one episode into the next.
+    bootstrapped and nothing leaks from one episode into the next.  A step that is not valid ends what comes
+    before it as a time limit does: bootstrapped from s_{t+1}, which is still the action's doing.
 
     Args:
       rewards: (T, N) r_{t+1}.
@@ -32,16 +34,19 @@ def generalized_advantage(
       next_values: (T, N) V(s_{t+1}).
       terminated: (T, N) bool, at t+1.
       truncated: (T, N) bool, at t+1.
+      valid: (T, N) bool, the step from t to t+1 is the action's doing.
       gamma: discount.
       gae_lambda: lambda.
 
     Returns:
-      Advantages (T, N) and value targets A_t + V(s_t) (T, N).
+      Advantages (T, N) and value targets A_t + V(s_t) (T, N), without meaning where not valid.
     """
     chex.assert_rank(rewards, 2)
-    chex.assert_equal_shape([rewards, values, next_values, terminated, truncated])
+    chex.assert_equal_shape([rewards, values, next_values, terminated, truncated, valid])
     deltas = rewards + gamma * jnp.where(terminated, 0.0, next_values) - values
-    carry = gamma * gae_lambda * (1.0 - (terminated | truncated))
+    # Rolled round the end, where no advantage follows.
+    ends = terminated | truncated | ~jnp.roll(valid, -1, axis=0)
+    carry = gamma * gae_lambda * (1.0 - ends)
 
     def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         delta, weight = step
@@ -53,7 +58,11 @@ def generalized_advantage(
 
 
 def clipped_surrogate(
-    log_prob: jax.Array, old_log_prob: jax.Array, advantage: jax.Array, clip_ratio: float
+    log_prob: jax.Array,
+    old_log_prob: jax.Array,
+    advantage: jax.Array,
+    weights: jax.Array,
+    clip_ratio: float,
 ) -> tuple[jax.Array, jax.Array]:
     """PPO's policy loss (Schulman et al. 2017, equation 7), to be minimised.
 
@@ -61,28 +70,47 @@ def clipped_surrogate(
       log_prob: (B,) of the stored actions under the current policy.
       old_log_prob: (B,) under the policy that chose them.
       advantage: (B,).
+      weights: (B,) of the samples; see :mod:`synthjax.agents.masks`.
       clip_ratio: epsilon.
 
     Returns:
       Loss () and the share of samples outside the clip range ().
     """
-    chex.assert_equal_shape([log_prob, old_log_prob, advantage])
-    ratio = jnp.exp(log_prob - old_log_prob)
+    chex.assert_equal_shape([log_prob, old_log_prob, advantage, weights])
+    # The ratio of a sample without weight may overflow, and even its gradient would be NaN.
+    ratio = jnp.exp(jnp.where(weights > 0.0, log_prob - old_log_prob, 0.0))
     clipped = jnp.clip(ratio, 1.0 - clip_ratio, 1.0 + clip_ratio)
-    loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
-    return loss, jnp.mean(jnp.abs(ratio - 1.0) > clip_ratio)
+    loss = -jnp.mean(weights * jnp.minimum(ratio * advantage, clipped * advantage))
+    return loss, jnp.mean(weights * (jnp.abs(ratio - 1.0) > clip_ratio))
 
 
-def normalize_advantages(advantages: jax.Array, limit: float, axis: str | None = None) -> jax.Array:
+def normalize_advantages(
+    advantages: jax.Array, weights: jax.Array, limit: float, axis: str | None = None
+) -> jax.Array:
     """Zero mean and unit deviation over the whole batch, then within +-``limit``.
 
-    ``axis``: the mesh axis over which the batch is split, if it is.
+    Args:
+      advantages: (...).
+      weights: (...) of the samples; see :mod:`synthjax.agents.masks`.
+      limit: of the result.
+      axis: the mesh axis over which the batch is split, if it is.
     """
-    centred = advantages - batch_mean(advantages, axis)
-    standard = centred / (jnp.sqrt(batch_mean(jnp.square(centred), axis)) + 1e-8)
+    chex.assert_equal_shape([advantages, weights])
+    centred = advantages - batch_mean(weights * advantages, axis)
+    standard = centred / (jnp.sqrt(batch_mean(weights * centred * centred, axis)) + 1e-8)
     return jnp.clip(standard, -limit, limit)
 
 
-def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
-    """1 - Var(target - value) / Var(target); 1 is perfect, 0 as good as a constant.  -> ()."""
-    return 1.0 - jnp.var(targets - values) / (jnp.var(targets) + 1e-8)
+def explained_variance(
+    values: jax.Array, targets: jax.Array, weights: jax.Array, axis: str | None = None
+) -> jax.Array:
+    """1 - Var(target - value) / Var(target); 1 is perfect, 0 as good as a constant.  -> ().
+
+    Arguments are (...) each; weights and axis as in :func:`normalize_advantages`.
+    """
+    chex.assert_equal_shape([values, targets, weights])
+
+    def variance(x: jax.Array) -> jax.Array:
+        return batch_mean(weights * jnp.square(x - batch_mean(weights * x, axis)), axis)
+
+    return 1.0 - variance(targets - values) / (variance(targets) + 1e-8)

@@ -13,6 +13,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import mean_over
+from synthjax.agents.masks import blank
 from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.sac import losses, priorities, replay
@@ -155,23 +156,23 @@ class SAC:
     ) -> tuple[SACState, Metrics]:
         """Stores an unroll (T, N, ...) and takes ``config.gradient_steps`` steps on what is stored.
 
-        Steps that ``data.extras["valid"]`` (T, N) bool denies are not stored.  Before ``learning_starts``
+        Steps that are not valid are not stored.  Before ``learning_starts``
         transitions there are no gradient steps, and their metrics are NaN.
 
         Where ``data`` and the replay are split over devices along the mesh axis ``axis``, each device
         samples from its own replay and gradients are averaged: what is learned is the same on all of them.
         """
         config = self.config
-        valid = data.extras.get("valid", jnp.ones(data.reward.shape, bool))
-        entries = n_step_entries(data, valid, config.gamma, config.n_step)
+        data = blank(data)
+        entries = n_step_entries(data, config.gamma, config.n_step)
         entries = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), entries)
         state = dataclasses.replace(
             state,
-            normalizer=update_normalizer(state.normalizer, data.obs, axis),
-            replay=replay.add(state.replay, entries, valid.reshape(-1)),
+            normalizer=update_normalizer(state.normalizer, data.obs, axis, data.valid),
+            replay=replay.add(state.replay, entries, data.valid.reshape(-1)),
             # A plain average until a moving one has seen enough.
             reward_rate=update_reward_rate(
-                state.reward_rate, data.reward, valid,
+                state.reward_rate, data.reward, data.valid,
                 jnp.maximum(config.reward_rate_step, 1.0 / (state.updates + 1.0)), axis,
             ),
             updates=state.updates + 1,

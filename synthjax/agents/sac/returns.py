@@ -11,7 +11,7 @@ from synthjax.agents.sac.replay import Entries
 from synthjax.types import Transition
 
 
-def n_step_entries(data: Transition, valid: jax.Array, gamma: float, n: int) -> Entries:
+def n_step_entries(data: Transition, gamma: float, n: int) -> Entries:
     """What the replay stores of every step of an unroll: its n-step return and where to bootstrap.
 
         R_t = sum_{k<m} gamma^k r_{t+k+1},   bootstrapped by gamma^m V(s_{t+m})   (Watkins 1989)
@@ -22,14 +22,13 @@ def n_step_entries(data: Transition, valid: jax.Array, gamma: float, n: int) -> 
 
     Args:
       data: (T, N, ...) one unroll; ``next_obs`` are taken before any reset.
-      valid: (T, N) bool, steps whose action decided what happened.
       gamma: discount.
       n: most rewards of one window.
 
     Returns:
       Entries (T, N, ...), one for each step, whether valid or not.
     """
-    chex.assert_equal_shape([data.reward, data.terminated, data.truncated, valid])
+    chex.assert_equal_shape([data.reward, data.terminated, data.truncated, data.valid])
     length, worlds = data.reward.shape
     time, done = jnp.arange(length)[:, None], data.terminated | data.truncated
     reward, horizon = jnp.zeros_like(data.reward), jnp.zeros_like(data.reward)
@@ -39,7 +38,7 @@ def n_step_entries(data: Transition, valid: jax.Array, gamma: float, n: int) -> 
     for k in range(min(n, length)):
         if k:
             # Rolled round the end, but no window reaches beyond the unroll.
-            goes_on = ~jnp.roll(done, 1 - k, axis=0) & jnp.roll(valid, -k, axis=0)
+            goes_on = ~jnp.roll(done, 1 - k, axis=0) & jnp.roll(data.valid, -k, axis=0)
             within = within & goes_on & (time + k < length)
         reward = reward + jnp.where(within, gamma**k * jnp.roll(data.reward, -k, axis=0), 0.0)
         horizon = horizon + jnp.where(within, gamma**k, 0.0)
