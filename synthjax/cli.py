@@ -26,6 +26,7 @@ from synthjax.errors import UserError, unknown
 
 Config = TypeVar("Config")
 Options = TypeVar("Options")
+_Command = Callable[[list[str]], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(args: list[str]) -> None:
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help"):
-        Console().print(_help())
+        Console().print(_help("", COMMANDS))
     elif name == "--version":
         print(synthjax.__version__)
     elif name in COMMANDS:
@@ -62,21 +63,21 @@ def _dispatch(args: list[str]) -> None:
         raise unknown("command", name, COMMANDS)
 
 
-def _help() -> Group:
-    commands = Table.grid(padding=(0, 2))
-    for name, command in COMMANDS.items():
-        commands.add_row(Text(name, "bold"), _summary(command))
+def _help(group: str, commands: dict[str, _Command]) -> Group:
+    rows = Table.grid(padding=(0, 2))
+    for name, command in commands.items():
+        rows.add_row(Text(name, "bold"), _summary(command))
     return Group(
-        Text.assemble(("usage", "bold"), ": synthjax COMMAND [OPTIONS]\n"),
+        Text.assemble(("usage", "bold"), f": synthjax {group}COMMAND [OPTIONS]\n"),
         Text("Trains physics humanoids to move like motion clips.\n"),
-        Panel(commands, title="commands", title_align="left", border_style="dim", expand=False),
-        Text("synthjax COMMAND --help   lists the options of a command"),
-        Text("synthjax COMMAND --debug  adds the traceback of an error"),
+        Panel(rows, title="commands", title_align="left", border_style="dim", expand=False),
+        Text(f"synthjax {group}COMMAND --help   lists the options of a command"),
+        Text(f"synthjax {group}COMMAND --debug  adds the traceback of an error"),
         Text("synthjax --version        prints the version"),
     )
 
 
-def _summary(command: Callable[[list[str]], None]) -> str:
+def _summary(command: _Command) -> str:
     return (command.__doc__ or "").splitlines()[0]
 
 
@@ -100,7 +101,7 @@ def _parse(command: str, options: type[Options], args: list[str], default: Any =
     return tyro.cli(
         options,
         prog=f"synthjax {command}",
-        description=inspect.getdoc(COMMANDS[command]),
+        description=inspect.getdoc((COMMANDS | _named("motion", MOTION_COMMANDS))[command]),
         args=args,
         default=default,
     )
@@ -349,10 +350,86 @@ def _number(option: str, word: str) -> int:
         raise UserError(f"{option} is '{word}': give a whole number, or several with commas.") from None
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """Which file, onto which body, and where the clip goes."""
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]  # see docs/motion.md
+    out: Path | None = None  # clip file to write; clips/NAME.npz if not given
+    body: str = "synth"  # or the mapping file of your own body
+    rig: Path | None = None  # mapping file of the source's rig, where its names are not known
+    take: str | None = None  # which animation of a file that holds several; the longest if not given
+    skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
+    source: str = ""  # where the motion came from, kept in the clip; the file's name if not given
+    licence: str = "unknown"  # its terms, kept in the clip
+
+
+def motion_import(args: list[str]) -> None:
+    """Bring a motion file onto a body, as a clip that train takes."""
+    options = _parse("motion import", ImportOptions, args)
+    out = options.out or Path("clips") / f"{options.file.stem}.npz"
+    if out.suffix != ".npz":
+        raise UserError(f"--out is '{out}': a clip file ends in .npz.")
+    if out.exists():
+        raise UserError(f"'{out}' is there already: give another file with --out, or remove it first.")
+    from synthjax.bodies import make_body
+    from synthjax.motion.importers import ReadOptions
+    from synthjax.motion.importing import read_human
+    from synthjax.motion.rig_file import read_rig_file
+
+    console = Console()
+    reading = read_human(
+        options.file,
+        options=ReadOptions(options.take, options.skeleton),
+        rig=None if options.rig is None else read_rig_file(options.rig),
+        origin=options.source,
+        licence=options.licence,
+    )
+    facts = Table.grid(padding=(0, 2))
+    for what, how in reading.facts.items():
+        facts.add_row(Text(what, "bold"), how)
+    console.print(facts, *([] if reading.rig is None else [reading.rig]))
+
+    from synthjax.motion.clip_file import save_clip
+    from synthjax.motion.report import measure, report_table
+    from synthjax.motion.retarget import retarget
+
+    body = make_body(options.body)
+    with console.status("retargeting"):
+        clip = retarget(reading.motion, body)
+        report = measure(clip, reading.motion, body)
+    save_clip(clip, out)
+    console.print(report_table(report))
+    trained = shlex.join(["synthjax", "train", "--motion", str(out)])
+    if options.body != "synth":
+        trained += f" --body.name {shlex.quote(options.body)}"
+    Console(markup=False).print(f"Clip: {out}; {trained}", soft_wrap=True)
+
+
+def motion(args: list[str]) -> None:
+    """Import motion files: motion import FILE."""
+    name, rest = (args[0], args[1:]) if args else ("--help", [])
+    if name in ("-h", "--help"):
+        Console().print(_help("motion ", MOTION_COMMANDS))
+    elif name in MOTION_COMMANDS:
+        MOTION_COMMANDS[name](rest)
+    else:
+        raise unknown("motion command", name, MOTION_COMMANDS)
+
+
+def _named(group: str, commands: dict[str, _Command]) -> dict[str, _Command]:
+    return {f"{group} {name}": command for name, command in commands.items()}
+
+
+MOTION_COMMANDS: dict[str, _Command] = {
+    "import": motion_import,
+}
+
+COMMANDS: dict[str, _Command] = {
     "train": train,
     "eval": evaluate,
     "play": play,
+    "motion": motion,
     "bench": bench,
     "doctor": doctor,
 }

@@ -94,7 +94,7 @@ def _read_frames(path: Path) -> tuple[np.ndarray, bool]:
         loop = content["Loop"] == "wrap"
     except FileNotFoundError:
         raise UserError(f"There is no motion file '{path}': check the path.") from None
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise UserError(
             f"'{path}' is not a DeepMimic clip: expected JSON with 'Loop' and 'Frames'."
         ) from None

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
 from synthjax.bodies import Body, make_body
 from synthjax.motion.build_clips import read_sources
@@ -121,6 +122,15 @@ _COLUMNS = {
     "worst_force": "most beyond its torque",
     "residual": "unbalanced weight",
 }
+
+
+def report_table(report: ClipReport) -> Table:
+    """The measures of one clip, for the terminal."""
+    table = Table(title=f"Clip: {report.clip}", title_justify="left", show_header=False)
+    row = dataclasses.asdict(report)
+    for key, name in list(_COLUMNS.items())[1:]:
+        table.add_row(name, ("yes" if report.loop else "no") if key == "loop" else str(row[key]))
+    return table
 
 
 def to_markdown(reports: list[ClipReport]) -> str:
