@@ -197,3 +197,64 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+_SECOND = 46186158000  # of FBX's clock
+
+
+def fbx(frames: int = 90, up: int = 1) -> str:
+    """The figure as FBX in text, in centimetres; rotations are about x, y and z of fixed axes."""
+    objects: list[str] = []
+    links: list[str] = []
+
+    def curve(number: int, owner: int, channel: str, values: np.ndarray) -> None:
+        times = ",".join(str(round(t * _SECOND / FPS)) for t in range(frames))
+        keys = ",".join(f"{value:.7f}" for value in values)
+        objects.append(
+            f'AnimationCurve: {number}, "AnimCurve::", "" {{\n KeyVer: 4008\n'
+            f" KeyTime: *{frames} {{\n a: {times}\n }}\n"
+            f" KeyValueFloat: *{frames} {{\n a: {keys}\n }}\n KeyAttrFlags: *1 {{\n a: 4\n }}\n"
+            f" KeyAttrDataFloat: *4 {{\n a: 0,0,0,0\n }}\n KeyAttrRefCount: *1 {{\n a: {frames}\n }}\n}}"
+        )
+        links.append(f'C: "OP",{number},{owner}, "d|{channel}"')
+
+    def curves(number: int, model: int, what: str, values: np.ndarray) -> None:
+        objects.append(f'AnimationCurveNode: {number}, "AnimCurveNode::{what[4]}", "" {{\n}}')
+        links.extend([f'C: "OO",{number},2', f'C: "OP",{number},{model}, "{what}"'])
+        for i, channel in enumerate("XYZ"):
+            curve(number + 1 + i, number, channel, values[:, i])
+
+    local = local_matrices(frames)
+    for j, name in enumerate(NAMES):
+        offset = ",".join(str(value) for value in 100.0 * OFFSETS[j])
+        objects.append(
+            f'Model: {1000 + j}, "Model::{name}", "LimbNode" {{\n Version: 232\n Properties70:  {{\n'
+            f'  P: "Lcl Translation", "Lcl Translation", "", "A",{offset}\n }}\n}}'
+        )
+        links.append(f'C: "OO",{1000 + j},{1000 + PARENTS[j] if PARENTS[j] >= 0 else 0}')
+        m = local[:, j]
+        angles = [
+            np.arctan2(m[:, 2, 1], m[:, 2, 2]),
+            -np.arcsin(m[:, 2, 0]),
+            np.arctan2(m[:, 1, 0], m[:, 0, 0]),
+        ]
+        curves(10000 + 10 * j, 1000 + j, "Lcl Rotation", np.degrees(angles).T)
+    curves(9000, 1000, "Lcl Translation", 100.0 * root_path(frames))
+    stop = round((frames - 1) * _SECOND / FPS)
+    content = "\n".join(objects)
+    return (
+        "; FBX 7.4.0 project file\n"
+        "FBXHeaderExtension:  {\n FBXHeaderVersion: 1003\n FBXVersion: 7400\n}\n"
+        "GlobalSettings:  {\n Version: 1000\n Properties70:  {\n"
+        f' P: "UpAxis", "int", "Integer", "",{up}\n P: "UpAxisSign", "int", "Integer", "",1\n'
+        f' P: "FrontAxis", "int", "Integer", "",{3 - up}\n'
+        f' P: "FrontAxisSign", "int", "Integer", "",{3 - 2 * up}\n'
+        ' P: "CoordAxis", "int", "Integer", "",0\n P: "CoordAxisSign", "int", "Integer", "",1\n'
+        ' P: "UnitScaleFactor", "double", "Number", "",1\n P: "TimeMode", "enum", "", "",6\n }\n}\n'
+        f"Objects:  {{\n{content}\n"
+        'AnimationStack: 1, "AnimStack::walk", "" {\n Properties70:  {\n'
+        '  P: "LocalStart", "KTime", "Time", "",0\n'
+        f'  P: "LocalStop", "KTime", "Time", "",{stop}\n }}\n}}\n'
+        'AnimationLayer: 2, "AnimLayer::base", "" {\n}\n}\n'
+        "Connections:  {\n" + "\n".join([*links, 'C: "OO",2,1']) + "\n}\n"
+    )

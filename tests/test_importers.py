@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import motion_sources as sources
@@ -146,6 +149,40 @@ def test_the_figure_is_the_same_from_bvh_and_gltf(tmp_path: Path) -> None:
     assert (source.fps, source.up, source.metres, source.take) == (pytest.approx(30.0), "y", 1.0, "walk")
 
 
+@pytest.mark.parametrize("up", [1, 2])
+def test_the_figure_is_the_same_from_fbx(up: int, tmp_path: Path) -> None:
+    pytest.importorskip("ufbx", reason="FBX files need synthjax[motion]")
+    path = write(tmp_path, "a.fbx", sources.fbx(up=up))
+    source = read(path, take="walk")
+    same_as_by_hand(source, unit=0.01)
+    assert (source.fps, source.up, source.metres, source.take) == (30.0, "xyz"[up], 0.01, "walk")
+    with pytest.raises(UserError, match="did you mean walk"):
+        read(path, take="wlak")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "no FBX at all", "no FBX file that ufbx can read"),
+        (lambda text: text.replace("AnimationStack", "AnimationStick"), "holds no animation"),
+        (lambda text: text.replace('"LocalStop", "KTime"', '"LocalStopp", "KTime"'), "holds 1 frame"),
+        (lambda text: re.sub(r'("CoordAxisSign".*),1', r"\1,-1", text), "left-handed"),
+    ],
+)
+def test_a_bad_fbx_is_refused(change: Callable[[str], str], message: str, tmp_path: Path) -> None:
+    pytest.importorskip("ufbx", reason="FBX files need synthjax[motion]")
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path, "a.fbx", change(sources.fbx(frames=3))))
+
+
+def test_fbx_without_its_library_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install"):
+        read(write(tmp_path, "a.fbx", ""))
+
+
 def test_gltf_interpolates_and_scales(tmp_path: Path) -> None:
     """A parent that is doubled and turned, a child that moves by a spline and one that steps."""
     times = np.array([0.0, 1.0], "<f4")
@@ -244,9 +281,9 @@ BAD_BVH = [
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_BVH)
-def test_a_bad_bvh_is_told_with_its_line(change: object, message: str, tmp_path: Path) -> None:
+def test_a_bad_bvh_is_told_with_its_line(change: Callable[[str], str], message: str, tmp_path: Path) -> None:
     text = TWO_BONES.format(channels="Zrotation Xrotation Yrotation", values="20 30 40")
-    changed = change(text)  # type: ignore[operator]
+    changed = change(text)
     assert changed != text
     with pytest.raises(UserError, match=message):
         read(write(tmp_path, "a.bvh", changed))
