@@ -83,6 +83,7 @@ def read_deepmimic(path: Path, *, name: str, source: str, licence: str) -> Skele
         loop=loop,
         source=source,
         licence=licence,
+        stance_speed=0.8,  # its stances slide
     )
 
 
