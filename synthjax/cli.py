@@ -30,7 +30,7 @@ _Command = Callable[[list[str]], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, or 2 after a mistake of the user's."""
+    """Runs one command and returns the exit code: 0, 1 for a bad clip, or 2 after a mistake of the user's."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
@@ -350,64 +350,32 @@ def _number(option: str, word: str) -> int:
         raise UserError(f"{option} is '{word}': give a whole number, or several with commas.") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class ImportOptions:
-    """Which file, onto which body, and where the clip goes."""
-
-    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]  # see docs/motion.md
-    out: Path | None = None  # clip file to write; clips/NAME.npz if not given
-    body: str = "synth"  # or the mapping file of your own body
-    rig: Path | None = None  # mapping file of the source's rig, where its names are not known
-    take: str | None = None  # which animation of a file that holds several; the longest if not given
-    skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
-    source: str = ""  # where the motion came from, kept in the clip; the file's name if not given
-    licence: str = "unknown"  # its terms, kept in the clip
-
-
 def motion_import(args: list[str]) -> None:
     """Bring a motion file onto a body, as a clip that train takes."""
-    options = _parse("motion import", ImportOptions, args)
-    out = options.out or Path("clips") / f"{options.file.stem}.npz"
-    if out.suffix != ".npz":
-        raise UserError(f"--out is '{out}': a clip file ends in .npz.")
-    if out.exists():
-        raise UserError(f"'{out}' is there already: give another file with --out, or remove it first.")
-    from synthjax.bodies import make_body
-    from synthjax.motion.importers import ReadOptions
-    from synthjax.motion.importing import read_human
-    from synthjax.motion.rig_file import read_rig_file
+    from synthjax.motion.importing import ImportOptions, import_motion
 
-    console = Console()
-    reading = read_human(
-        options.file,
-        options=ReadOptions(options.take, options.skeleton),
-        rig=None if options.rig is None else read_rig_file(options.rig),
-        origin=options.source,
-        licence=options.licence,
-    )
-    facts = Table.grid(padding=(0, 2))
-    for what, how in reading.facts.items():
-        facts.add_row(Text(what, "bold"), how)
-    console.print(facts, *([] if reading.rig is None else [reading.rig]))
+    import_motion(_parse("motion import", ImportOptions, args), Console().print)
 
-    from synthjax.motion.clip_file import save_clip
-    from synthjax.motion.report import measure, report_table
-    from synthjax.motion.retarget import retarget
 
-    body = make_body(options.body)
-    with console.status("retargeting"):
-        clip = retarget(reading.motion, body)
-        report = measure(clip, reading.motion, body)
-    save_clip(clip, out)
-    console.print(report_table(report))
-    trained = shlex.join(["synthjax", "train", "--motion", str(out)])
-    if options.body != "synth":
-        trained += f" --body.name {shlex.quote(options.body)}"
-    Console(markup=False).print(f"Clip: {out}; {trained}", soft_wrap=True)
+def motion_check(args: list[str]) -> None:
+    """Say what is wrong with a clip; exit code 1 if something is bad."""
+    from synthjax.motion.checks import CheckOptions, check
+
+    table, fit = check(_parse("motion check", CheckOptions, args))
+    Console().print(table)
+    if not fit:
+        raise SystemExit(1)
+
+
+def motion_list(args: list[str]) -> None:
+    """List the shipped clips and your own."""
+    from synthjax.motion.listing import ListOptions, clip_table
+
+    Console().print(clip_table(_parse("motion list", ListOptions, args)))
 
 
 def motion(args: list[str]) -> None:
-    """Import motion files: motion import FILE."""
+    """Bring motion files onto a body; list and check clips."""
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help"):
         Console().print(_help("motion ", MOTION_COMMANDS))
@@ -423,6 +391,8 @@ def _named(group: str, commands: dict[str, _Command]) -> dict[str, _Command]:
 
 MOTION_COMMANDS: dict[str, _Command] = {
     "import": motion_import,
+    "check": motion_check,
+    "list": motion_list,
 }
 
 COMMANDS: dict[str, _Command] = {
