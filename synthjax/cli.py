@@ -26,10 +26,11 @@ from synthjax.errors import UserError, unknown
 
 Config = TypeVar("Config")
 Options = TypeVar("Options")
+_Command = Callable[[list[str]], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, or 2 after a mistake of the user's."""
+    """Runs one command and returns the exit code: 0, 1 for a bad clip, or 2 after a mistake of the user's."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(args: list[str]) -> None:
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help"):
-        Console().print(_help())
+        Console().print(_help("", COMMANDS))
     elif name == "--version":
         print(synthjax.__version__)
     elif name in COMMANDS:
@@ -62,21 +63,21 @@ def _dispatch(args: list[str]) -> None:
         raise unknown("command", name, COMMANDS)
 
 
-def _help() -> Group:
-    commands = Table.grid(padding=(0, 2))
-    for name, command in COMMANDS.items():
-        commands.add_row(Text(name, "bold"), _summary(command))
+def _help(group: str, commands: dict[str, _Command]) -> Group:
+    rows = Table.grid(padding=(0, 2))
+    for name, command in commands.items():
+        rows.add_row(Text(name, "bold"), _summary(command))
     return Group(
-        Text.assemble(("usage", "bold"), ": synthjax COMMAND [OPTIONS]\n"),
+        Text.assemble(("usage", "bold"), f": synthjax {group}COMMAND [OPTIONS]\n"),
         Text("Trains physics humanoids to move like motion clips.\n"),
-        Panel(commands, title="commands", title_align="left", border_style="dim", expand=False),
-        Text("synthjax COMMAND --help   lists the options of a command"),
-        Text("synthjax COMMAND --debug  adds the traceback of an error"),
+        Panel(rows, title="commands", title_align="left", border_style="dim", expand=False),
+        Text(f"synthjax {group}COMMAND --help   lists the options of a command"),
+        Text(f"synthjax {group}COMMAND --debug  adds the traceback of an error"),
         Text("synthjax --version        prints the version"),
     )
 
 
-def _summary(command: Callable[[list[str]], None]) -> str:
+def _summary(command: _Command) -> str:
     return (command.__doc__ or "").splitlines()[0]
 
 
@@ -100,7 +101,7 @@ def _parse(command: str, options: type[Options], args: list[str], default: Any =
     return tyro.cli(
         options,
         prog=f"synthjax {command}",
-        description=inspect.getdoc(COMMANDS[command]),
+        description=inspect.getdoc((COMMANDS | _named("motion", MOTION_COMMANDS))[command]),
         args=args,
         default=default,
     )
@@ -439,12 +440,58 @@ def bundle(args: list[str]) -> None:
     check_verdicts(path, verdicts)
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
+def motion_import(args: list[str]) -> None:
+    """Bring a motion file onto a body, as a clip that train takes."""
+    from synthjax.motion.importing import ImportOptions, import_motion
+
+    import_motion(_parse("motion import", ImportOptions, args), Console().print)
+
+
+def motion_check(args: list[str]) -> None:
+    """Say what is wrong with a clip; exit code 1 if something is bad."""
+    from synthjax.motion.checks import CheckOptions, check
+
+    table, fit = check(_parse("motion check", CheckOptions, args))
+    Console().print(table)
+    if not fit:
+        raise SystemExit(1)
+
+
+def motion_list(args: list[str]) -> None:
+    """List the shipped clips and your own."""
+    from synthjax.motion.listing import ListOptions, clip_table
+
+    Console().print(clip_table(_parse("motion list", ListOptions, args)))
+
+
+def motion(args: list[str]) -> None:
+    """Bring motion files onto a body; list and check clips."""
+    name, rest = (args[0], args[1:]) if args else ("--help", [])
+    if name in ("-h", "--help"):
+        Console().print(_help("motion ", MOTION_COMMANDS))
+    elif name in MOTION_COMMANDS:
+        MOTION_COMMANDS[name](rest)
+    else:
+        raise unknown("motion command", name, MOTION_COMMANDS)
+
+
+def _named(group: str, commands: dict[str, _Command]) -> dict[str, _Command]:
+    return {f"{group} {name}": command for name, command in commands.items()}
+
+
+MOTION_COMMANDS: dict[str, _Command] = {
+    "import": motion_import,
+    "check": motion_check,
+    "list": motion_list,
+}
+
+COMMANDS: dict[str, _Command] = {
     "train": train,
     "eval": evaluate,
     "play": play,
-    "bundle": bundle,
     "export": export,
+    "bundle": bundle,
+    "motion": motion,
     "bench": bench,
     "doctor": doctor,
 }

@@ -259,3 +259,21 @@ def test_mistake_in_train_says_what_to_do(
     assert "Traceback" not in shown
     assert not trained
     assert not list(Path().iterdir())
+
+
+def test_motion_import_refuses_what_it_would_overwrite_or_cannot_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken.npz"
+    taken.write_text("precious")
+    assert cli.main(["motion", "import", "walk.bvh", "--out", str(taken)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert taken.read_text() == "precious"
+    assert cli.main(["motion", "import", "walk.bvh", "--out", "walk.fbx"]) == 2
+    assert "ends in .npz" in capsys.readouterr().err
+    bad = tmp_path / "bad.bvh"
+    bad.write_text("HIERARCHY\nROOT hips\nOFFSET\n")
+    assert cli.main(["motion", "import", str(bad), "--out", str(tmp_path / "new.npz")]) == 2
+    assert "line 3: OFFSET stands outside" in capsys.readouterr().err.replace("\n", " ")
+    assert cli.main(["motion", "inport"]) == 2
+    assert "did you mean import" in capsys.readouterr().err

@@ -7,6 +7,7 @@ is the same body.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import tempfile
@@ -102,6 +103,27 @@ def load_clip(path: Path, body: Body) -> Clip:
             f"Clip '{path}' is for a body with other bones than '{body.name}': retarget its source again."
         )
     return clip
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipFacts:
+    """What a clip file says of itself without its body."""
+
+    fps: float
+    duration: float  # s
+    loop: bool
+    source: str
+    licence: str
+
+
+def read_facts(path: Path) -> ClipFacts:
+    """Raises :class:`UserError` if the file is missing, damaged, not a clip, or of a newer version."""
+    content = _read(path)
+    if content["qpos"].ndim != 2 or content["fps"].shape != () or not content["fps"] > 0.0:
+        raise UserError(f"'{path}' is damaged: retarget its source again.")
+    loop, fps = bool(content["loop"].all()), float(content["fps"])
+    duration = (len(content["qpos"]) - (not loop)) / fps
+    return ClipFacts(fps, duration, loop, str(content["source"]), str(content["licence"]))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

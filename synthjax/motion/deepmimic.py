@@ -83,6 +83,7 @@ def read_deepmimic(path: Path, *, name: str, source: str, licence: str) -> Skele
         loop=loop,
         source=source,
         licence=licence,
+        stance_speed=0.8,  # its stances slide
     )
 
 
@@ -94,7 +95,7 @@ def _read_frames(path: Path) -> tuple[np.ndarray, bool]:
         loop = content["Loop"] == "wrap"
     except FileNotFoundError:
         raise UserError(f"There is no motion file '{path}': check the path.") from None
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise UserError(
             f"'{path}' is not a DeepMimic clip: expected JSON with 'Loop' and 'Frames'."
         ) from None

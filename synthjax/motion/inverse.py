@@ -28,6 +28,7 @@ _POSTURE = {
 }
 _POSTURE_DEFAULT = 0.1
 _ITERATIONS_FIRST, _ITERATIONS = 60, 6
+_CONVERGED = 1e-5  # rad and m: each step is a small share of the one before, so no later one matters
 
 
 def _weight(table: dict[str, float], name: str) -> float:
@@ -93,7 +94,7 @@ class _Problem:
         self.limits = [mink.ConfigurationLimit(body.model)]
 
     def advance(self, t: int, iterations: int) -> None:
-        """Gauss-Newton steps towards the targets of frame ``t``."""
+        """Gauss-Newton steps towards the targets of frame ``t``, at most ``iterations``."""
         for bone, task in self.tasks.items():
             position = self.targets.positions.get(bone)
             rotation = self.targets.rotations.get(bone)
@@ -108,6 +109,8 @@ class _Problem:
                 self.configuration, tasks, 1.0, solver="daqp", damping=1e-4, limits=self.limits
             )
             self.configuration.integrate_inplace(step, 1.0)
+            if np.abs(step).max() < _CONVERGED:
+                break
 
     def cost(self) -> float:
         """Weighted square distance from the targets, posture left out."""

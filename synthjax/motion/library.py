@@ -20,13 +20,14 @@ from synthjax.motion.quaternions import quat_slerp
 from synthjax.types import Kinematics
 
 
-def _shipped_folder() -> Path:
+def shipped_folder() -> Path:
+    """Where the clips inside the package lie."""
     return Path(str(resources.files("synthjax.motion"))) / "clips"
 
 
 def shipped_names() -> tuple[str, ...]:
     """Names of the clips inside the package, sorted."""
-    return tuple(sorted(path.stem for path in _shipped_folder().glob("*.npz")))
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.npz")))
 
 
 def resolve_motions(spec: str, body: Body) -> list[Clip]:
@@ -39,9 +40,9 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
     paths: list[Path] = []
     for entry in filter(None, (part.strip() for part in spec.split(","))):
         if entry == "all":
-            paths += [_shipped_folder() / f"{name}.npz" for name in shipped_names()]
+            paths += [shipped_folder() / f"{name}.npz" for name in shipped_names()]
         elif entry in shipped_names():
-            paths.append(_shipped_folder() / f"{entry}.npz")
+            paths.append(shipped_folder() / f"{entry}.npz")
         elif Path(entry).is_dir():
             found = sorted(Path(entry).glob("*.npz"))
             if not found:

@@ -26,7 +26,7 @@ _BEND_HEIGHT = {"Hand": (0.10, 0.30), "Toes": (0.04, 0.10)}  # m, fully bent bel
 _BEND_SMOOTHING = 0.05  # s, standard deviation
 _BEND_RELUCTANCE = 0.05  # rad^-2, against tilt^2
 _CONTACT_HEIGHT = 0.03  # m
-_CONTACT_SPEED = {"Foot": 0.8, "Hand": 0.5}  # m/s
+_HAND_SPEED = 0.5  # m/s, a faster hand does not stand, in however slippery a source
 # A foot that moves must clear the floor: a policy that follows feet which scrape along it slides, too.
 _CLEARANCE = 0.02  # m
 _CLEAR_SPEED = (0.2, 0.8)  # m/s, no clearance below, all of it above
@@ -73,16 +73,19 @@ def bend_ends(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarra
     return out
 
 
-def plant(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:
+def plant(
+    body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None, stance_speed: float
+) -> np.ndarray:
     """``qpos`` (T, nq) lowered onto the floor (z = 0), with its stances anchored.
 
-    Later rounds take up what the first one left: turning a sole moves its lowest point.
+    A foot or hand stands while it is slower than ``stance_speed`` (m/s) and near the floor.  Later rounds
+    take up what the first one left: turning a sole moves its lowest point.
     """
     loop = loop_offset is not None
     flight = flights(body, qpos, fps, loop)
     qpos = _lowered(body, qpos, fps, loop, flight)
     for _ in range(_ROUNDS):
-        refined = refine(body, _planted_targets(body, qpos, fps, loop_offset), qpos)
+        refined = refine(body, _planted_targets(body, qpos, fps, loop_offset, stance_speed), qpos)
         qpos = smooth_change(body.model, qpos, refined, _CHANGE_SMOOTHING * fps, loop)
         qpos = _lowered(body, qpos, fps, loop, flight)
     return qpos
@@ -94,7 +97,9 @@ def _lowered(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np.nd
     return out
 
 
-def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> Targets:
+def _planted_targets(
+    body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None, stance_speed: float
+) -> Targets:
     model = body.model
     loop = loop_offset is not None
     world = forward_kinematics(model, qpos, np.zeros((len(qpos), model.nv)))
@@ -110,7 +115,7 @@ def _planted_targets(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.n
         point = world.xpos[:, ids[bone]] + rotation.apply(anchor)
         height = np.minimum(lowest[:, ids[bone]], lowest[:, toes])
         speed = np.linalg.norm(_rate(point, fps, loop_offset)[:, :2], axis=-1)
-        limit = _CONTACT_SPEED["Foot" if bone.endswith("Foot") else "Hand"]
+        limit = stance_speed if bone.endswith("Foot") else min(stance_speed, _HAND_SPEED)
         contact = _steady((height < _CONTACT_HEIGHT) & (speed < limit), round(_SHORTEST * fps), loop)
         if bone.endswith("Foot"):
             rotation = _flatten(rotation, contact, fps, loop)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
 from synthjax.bodies import Body, make_body
 from synthjax.motion.build_clips import read_sources
@@ -30,7 +31,7 @@ class ClipReport:
     clip: str
     seconds: float
     loop: bool
-    key_error_mm: float  # mean distance of key bodies from the scaled source, relative to the hips
+    key_error_mm: float | None  # mean distance of key bodies from the scaled source, relative to the hips
     skate: float  # m/s, mean horizontal speed on the floor of the foot's parts that touch it
     penetration_mm: float  # deepest
     float_mm: float  # mean height of the lowest point, flights left out
@@ -43,8 +44,8 @@ class ClipReport:
     residual: float  # mean root force that no contact can give, in body weights, flights included
 
 
-def measure(clip: Clip, motion: SkeletonMotion, body: Body) -> ClipReport:
-    """Measures ``clip`` against the ``motion`` that it was retargeted from."""
+def measure(clip: Clip, motion: SkeletonMotion | None, body: Body) -> ClipReport:
+    """Measures ``clip``, against the ``motion`` that it was retargeted from if that is known."""
     lowest = lowest_points(body, clip.qpos).min(axis=-1)
     supported = ~flights(body, clip.qpos, clip.fps, clip.loop)
     hinges = clip.qpos[:, 7:]
@@ -56,7 +57,7 @@ def measure(clip: Clip, motion: SkeletonMotion, body: Body) -> ClipReport:
         clip=clip.name,
         seconds=round(clip.duration, 2),
         loop=clip.loop,
-        key_error_mm=round(_key_error(clip, motion, body), 1),
+        key_error_mm=None if motion is None else round(_key_error(clip, motion, body), 1),
         skate=round(_skate(clip, body), 3),
         penetration_mm=round(1000.0 * max(0.0, -lowest.min()), 1),
         float_mm=round(1000.0 * float(np.abs(lowest[supported]).mean()), 1),
@@ -121,6 +122,16 @@ _COLUMNS = {
     "worst_force": "most beyond its torque",
     "residual": "unbalanced weight",
 }
+
+
+def report_table(report: ClipReport) -> Table:
+    """The measures of one clip, for the terminal."""
+    table = Table(title=f"Clip: {report.clip}", title_justify="left", show_header=False)
+    row = dataclasses.asdict(report)
+    for key, name in list(_COLUMNS.items())[1:]:
+        if row[key] is not None:
+            table.add_row(name, ("yes" if report.loop else "no") if key == "loop" else str(row[key]))
+    return table
 
 
 def to_markdown(reports: list[ClipReport]) -> str:

@@ -31,7 +31,7 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
         qpos, offset = close_cycle(body.model, qpos, fps)
     qpos = smooth(qpos, _SMOOTHING * fps, offset)
     qpos = bend_ends(body, qpos, fps, motion.loop)
-    qpos = plant(body, qpos, fps, offset)
+    qpos = plant(body, qpos, fps, offset, motion.stance_speed)
     # Closing and smoothing may have carried a hinge a little beyond its stop.
     qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)
     return make_clip(

@@ -26,6 +26,7 @@ class SkeletonMotion:
     loop: bool  # the last frame closes the cycle: it equals the first one, moved
     source: str
     licence: str
+    stance_speed: float = 0.3  # m/s, a foot or hand on the floor that is slower stands still; it may slip
 
     @property
     def duration(self) -> float:

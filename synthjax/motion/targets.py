@@ -63,7 +63,7 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
         rotations[bone] = hips * Rotation.from_rotvec(bend * (i + 1) / len(spine))
     for bone in ("LeftFoot", "RightFoot"):
         rotations[bone] = orientation[bone]
-    rotations["Head"] = orientation["Neck"]
+    rotations["Head"] = orientation.get("Head", orientation["Neck"])
 
     middle = 0.5 * (points["LeftUpperLeg"] + points["RightUpperLeg"])
     rest_middle = 0.5 * (rest["LeftUpperLeg"] + rest["RightUpperLeg"])

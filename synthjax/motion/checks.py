@@ -1,0 +1,167 @@
+"""``synthjax motion check``: is this clip fit to be learned?  One verdict for each thing that goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+from synthjax.bodies import Body, make_body
+from synthjax.errors import UserError
+from synthjax.motion.clip import Clip
+from synthjax.motion.importing import read_human
+from synthjax.motion.kinematics import central_rate, hinge_limits
+from synthjax.motion.library import resolve_motions
+from synthjax.motion.report import measure
+from synthjax.motion.rig_file import read_rig_file
+from synthjax.motion.skeleton import SkeletonMotion
+
+GOOD, POOR, BAD = "good", "poor", "bad"
+_STILL = 1e-3  # rad/s and m/s, slower is no motion
+_SAME = 1e-7  # rad and m, closer poses are the same frame
+_BEYOND = np.radians(1.0)  # over a hinge's stop
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """Which clip, on which body, and where it came from."""
+
+    clip: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]  # name or file
+    body: str = "synth"  # or the mapping file of your own body
+    against: Path | None = None  # motion file that the clip was imported from, for the key bodies' error
+    rig: Path | None = None  # its mapping file, if it needed one
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One line: a figure, and up to where it is good and, above that, poor."""
+
+    what: str
+    figure: float
+    unit: str
+    good: float
+    poor: float
+    detail: str = ""
+
+    @property
+    def grade(self) -> str:
+        """Figures that are not finite are bad."""
+        if self.figure <= self.good:
+            return GOOD
+        return POOR if self.figure <= self.poor else BAD
+
+
+def check(options: CheckOptions) -> tuple[Table, bool]:
+    """The verdicts on a clip, and whether none of them is bad.
+
+    Raises:
+      UserError: there is no such clip, several, or its source cannot be read.
+    """
+    body = make_body(options.body)
+    clips = resolve_motions(options.clip, body)
+    if len(clips) > 1:
+        raise UserError(f"'{options.clip}' are {len(clips)} clips: check one at a time.")
+    if options.rig is not None and options.against is None:
+        raise UserError("--rig belongs to the file that --against names: give both or neither.")
+    motion = None
+    if options.against is not None:
+        rig = None if options.rig is None else read_rig_file(options.rig)
+        motion = read_human(options.against, rig=rig).motion
+    verdicts = check_clip(clips[0], body, motion)
+    return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
+
+
+def check_clip(clip: Clip, body: Body, motion: SkeletonMotion | None = None) -> list[Verdict]:
+    """The verdicts on ``clip``; ``motion`` is what it was retargeted from, if at hand.
+
+    The bounds leave room for the shipped clips; the worst of these are the backflip and the dances.
+    """
+    report = measure(clip, motion, body)
+    hinges, rates = clip.qpos[:, 7:], clip.qvel[:, 6:]
+    limits = hinge_limits(body.model)
+    beyond = np.maximum(limits[:, 0] - hinges, hinges - limits[:, 1])
+    acceleration = np.abs(central_rate(rates, clip.fps, clip.loop))
+    verdicts = [
+        Verdict("skate", report.skate, "m/s", 0.1, 0.7, "feet that touch the floor"),
+        Verdict("penetration", report.penetration_mm, "mm", 10.0, 30.0, "deepest point"),
+        Verdict("off the floor", report.float_mm, "mm", 10.0, 50.0, "lowest point outside flights"),
+        Verdict(
+            "at a joint limit",
+            100.0 * _share(report.worst_limit),
+            "% of frames",
+            20.0,
+            60.0,
+            report.worst_limit,
+        ),
+        Verdict("beyond a limit", np.degrees(max(0.0, beyond.max())), "deg", 0.1, 1.0, _joint(beyond, body)),
+        Verdict("fastest hinge", report.max_rate, "rad/s", 30.0, 60.0, _joint(np.abs(rates), body)),
+        Verdict(
+            "acceleration", float(acceleration.max()), "rad/s²", 1000.0, 4000.0, _joint(acceleration, body)
+        ),
+        Verdict("without motion", 100.0 * float(_still(clip).mean()), "% of frames", 30.0, 90.0),
+        Verdict(
+            "repeated frames",
+            float(_repeated(clip)),
+            "frames",
+            0.0,
+            2.0,
+            "equal to the one before, amid motion",
+        ),
+        Verdict(
+            "torque demand", 100.0 * _share(report.worst_force), "% of frames", 30.0, 60.0, report.worst_force
+        ),
+        Verdict(
+            "unbalanced weight", report.residual, "body weights", 0.3, 1.0, "mean force that no contact gives"
+        ),
+    ]
+    if clip.loop:
+        verdicts.append(Verdict("loop seam", report.seam, "m/s", 0.2, 0.6, "jump of the root's velocity"))
+    if report.key_error_mm is not None:
+        verdicts.insert(
+            0, Verdict("key bodies", report.key_error_mm, "mm", 30.0, 80.0, "from the scaled source")
+        )
+    return verdicts
+
+
+def verdict_table(clip: Clip, verdicts: Sequence[Verdict]) -> Table:
+    """One line a verdict."""
+    loop = ", a loop" if clip.loop else ""
+    table = Table(
+        title=f"{clip.name}: {clip.duration:.2f} s at {clip.fps:g} a second{loop}", title_justify="left"
+    )
+    for column in ("", "figure", "good up to", "verdict", ""):
+        table.add_column(column)
+    colours = {GOOD: "green", POOR: "yellow", BAD: "bold red"}
+    for v in verdicts:
+        verdict = Text(v.grade, colours[v.grade])
+        table.add_row(v.what, f"{v.figure:.4g} {v.unit}", f"{v.good:g}", verdict, v.detail)
+    return table
+
+
+def _share(worst: str) -> float:
+    """The share in "LeftFoot_Z 5 %"."""
+    return 0.0 if worst == "-" else 0.01 * float(worst.split()[-2])
+
+
+def _joint(values: np.ndarray, body: Body) -> str:
+    """The hinge with the largest of ``values`` (T, num_joints)."""
+    return body.joints[int(values.max(axis=0).argmax())]
+
+
+def _still(clip: Clip) -> np.ndarray:
+    """(T,) bool."""
+    still: np.ndarray = np.abs(clip.qvel).max(axis=-1) < _STILL
+    return still
+
+
+def _repeated(clip: Clip) -> int:
+    """Frames that equal the one before them while both of their neighbours move: dropped frames."""
+    step = np.abs(np.diff(clip.qpos, axis=0)).max(axis=-1)
+    same = step < _SAME
+    return int((same[1:-1] & ~same[:-2] & ~same[2:]).sum())

@@ -1,0 +1,62 @@
+"""Joint angles of a body as a table of numbers, as the retargeted LAFAN1 data set has them.
+
+A line is a frame: root position (m), root orientation (x y z w), then one hinge after the other (rad).  A
+first line with names may stand above; it puts the hinges into any order, and says where w stands.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from synthjax.bodies import Body
+from synthjax.errors import UserError
+from synthjax.motion.importers.reading import bad_line, check_size, number, read_lines
+
+FPS = 30.0  # of the data set; the files do not say
+_ROOT = 7
+_LEAST_QUATERNION = 0.5  # length of an orientation, which should be 1
+
+
+def read_qpos_csv(path: Path, body: Body, fps: float) -> np.ndarray:
+    """``qpos`` (T, nq) of ``body``.
+
+    Raises:
+      UserError: with the line of the first mistake; columns of another body.
+    """
+    lines = [(i, re.split(r"\s*[,;\t]\s*", text.strip())) for i, text in enumerate(read_lines(path), start=1)]
+    lines = [(i, words) for i, words in lines if words != [""]]
+    names = lines.pop(0)[1] if lines and not _is_number(lines[0][1][0]) else None
+    width = _ROOT + len(body.joints)
+    if lines and len(lines[0][1]) != width:
+        raise UserError(
+            f"'{path}' has {len(lines[0][1])} columns where '{body.name}' has {width}, 7 of its root and "
+            f"{len(body.joints)} hinges: give the mapping file of its body with --body."
+        )
+    check_size(path, len(lines), width, fps)
+    table = np.zeros((len(lines), width))
+    for row, (line, words) in zip(table, lines, strict=True):
+        if len(words) != width:
+            raise bad_line(path, line, f"{len(words)} numbers where the others have {width}")
+        row[:] = [number(path, line, word) for word in words]
+    first_w, order = False, list(range(_ROOT, width))
+    if names is not None:
+        first_w = names[3].lower().endswith("w")
+        if missing := [joint for joint in body.joints if joint not in names[_ROOT:]]:
+            raise UserError(f"'{path}' names no column for {', '.join(missing[:10])}, which the body has.")
+        order = [names.index(joint, _ROOT) for joint in body.joints]
+    quats = table[:, 3:_ROOT] if first_w else table[:, [6, 3, 4, 5]]
+    length = np.linalg.norm(quats, axis=-1, keepdims=True)
+    if (np.abs(length - 1.0) > _LEAST_QUATERNION).any():
+        raise UserError(f"'{path}' has no unit quaternions in columns 4 to 7: it is of another form.")
+    return np.concatenate([table[:, :3], quats / length, table[:, order]], axis=1)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

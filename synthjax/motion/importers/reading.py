@@ -1,0 +1,91 @@
+"""What all readers share: bounds on what a file may ask for, and errors that name the line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthjax.errors import UserError, unknown
+
+MAX_FILE = 256 * 2**20  # bytes
+MAX_JOINTS = 2000
+MAX_DEPTH = 200  # joints from the root to a leaf
+MAX_SAMPLES = 4_000_000  # joints times frames: 56 bytes each
+MAX_FPS = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """What a file alone does not say."""
+
+    take: str | None = None  # which animation of several
+    skeleton: Path | None = None  # of a motion without one (.amc)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of ``path``, at most :data:`MAX_FILE` bytes.
+
+    Raises:
+      UserError: it is missing, a folder, or larger.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise UserError(f"There is no motion file '{path}': check the path.") from None
+    except IsADirectoryError:
+        raise UserError(f"'{path}' is a folder: give one motion file.") from None
+    if len(content) > MAX_FILE:
+        raise UserError(f"'{path}' is larger than {MAX_FILE >> 20} MB: export the motion without meshes.")
+    return content
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file.  Bytes that are no UTF-8 only ever stand in comments and names."""
+    return read_bytes(path).decode("utf-8", errors="replace").splitlines()
+
+
+def bad_line(path: Path, line: int, what: str) -> UserError:
+    """The error for line number ``line``, counted from 1."""
+    return UserError(f"'{path}' line {line}: {what}.")
+
+
+def number(path: Path, line: int, word: str) -> float:
+    """``word`` as a finite number."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise bad_line(path, line, f"'{word[:40]}' is not a number")
+    return value
+
+
+def check_size(path: Path, frames: int, joints: int, fps: float) -> None:
+    """Refuses what would take too much memory, and frame rates that no motion has."""
+    if joints > MAX_JOINTS:
+        raise UserError(f"'{path}' has {joints} joints, more than {MAX_JOINTS}: export the skeleton alone.")
+    if frames < 2:
+        raise UserError(f"'{path}' holds {frames} frame{'' if frames == 1 else 's'}: a motion needs two.")
+    if frames * joints > MAX_SAMPLES:
+        raise UserError(
+            f"'{path}' holds {frames} frames of {joints} joints, more than {MAX_SAMPLES} together: cut it."
+        )
+    if not 1.0 <= fps <= MAX_FPS:
+        raise UserError(f"'{path}' has {fps:g} frames a second: between 1 and {MAX_FPS:g} is a motion.")
+
+
+def choose_take(
+    path: Path, names: Sequence[str], seconds: Sequence[float], wanted: str | None
+) -> tuple[int, str]:
+    """Index of the animation that is ``wanted``, or of the longest one, and how to say so."""
+    if wanted is not None:
+        if wanted not in names:
+            raise unknown(f"take in '{path}'", wanted, names)
+        chosen = names.index(wanted)
+    else:
+        chosen = max(range(len(names)), key=lambda i: seconds[i])
+    others = f", one of {len(names)} ({', '.join(names[:20])})" if len(names) > 1 else ""
+    return chosen, f"{names[chosen]}{others}"

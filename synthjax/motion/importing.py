@@ -1,0 +1,158 @@
+"""From a motion file to a clip on a body: read, map, retarget, measure (docs/motion.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from synthjax.bodies import Body, make_body
+from synthjax.errors import UserError
+from synthjax.motion.clip import Clip
+from synthjax.motion.clip_file import save_clip
+from synthjax.motion.derive import make_clip
+from synthjax.motion.humanoid import to_skeleton
+from synthjax.motion.importers import ReadOptions, read_source
+from synthjax.motion.importers.qpos_csv import FPS as CSV_FPS
+from synthjax.motion.importers.qpos_csv import read_qpos_csv
+from synthjax.motion.report import measure, report_table
+from synthjax.motion.rig_file import RigFile, read_rig_file
+from synthjax.motion.rigs import demand_humanoid, match_rig, rig_table
+from synthjax.motion.skeleton import SkeletonMotion
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """Which file, onto which body, and where the clip goes."""
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]  # see docs/motion.md
+    out: Path | None = None  # clip file to write; clips/NAME.npz if not given
+    body: str = "synth"  # or the mapping file of your own body
+    rig: Path | None = None  # mapping file of the source's rig, where its names are not known
+    take: str | None = None  # which animation of a file that holds several; the longest if not given
+    skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
+    fps: float | None = None  # frames a second of a .csv file; 30 if not given
+    source: str = ""  # where the motion came from, kept in the clip; the file's name if not given
+    licence: str = "unknown"  # its terms, kept in the clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A human motion, and what was found out about its file."""
+
+    motion: SkeletonMotion
+    facts: dict[str, str]  # what -> how it is
+    rig: Table | None  # None where the format fixes the figure
+
+
+def read_human(
+    path: Path,
+    *,
+    options: ReadOptions | None = None,
+    rig: RigFile | None = None,
+    origin: str = "",
+    licence: str = "unknown",
+) -> Reading:
+    """The human motion in ``path``; ``origin`` says where it came from, by default the file's name.
+
+    Raises:
+      UserError: the file cannot be read, or its rig is not a human's.
+    """
+    rig = rig or RigFile()
+    source = read_source(path, options or ReadOptions())
+    if isinstance(source, SkeletonMotion):
+        motion = dataclasses.replace(source, name=path.stem, source=origin or path.name, licence=licence)
+        return Reading(motion, {"format": "DeepMimic", "frames": _frames(motion)}, None)
+    match = match_rig(source.joints, source.parents, source.roles, rig.joints(source.joints))
+    demand_humanoid(match, source.joints, str(path))
+    motion, found = to_skeleton(
+        source,
+        match,
+        name=path.stem,
+        origin=origin or path.name,
+        licence=licence,
+        up=rig.up,
+        metres=rig.metres,
+    )
+    facts = {
+        "format": f"{source.kind}, {len(source.joints)} joints",
+        "take": source.take,
+        "frames": _frames(motion),
+        "left out": found.dropped,
+        "up axis": found.up,
+        "unit": found.unit,
+        "neutral pose": found.neutral,
+    }
+    return Reading(motion, {what: how for what, how in facts.items() if how}, rig_table(match, source.joints))
+
+
+def _frames(motion: SkeletonMotion) -> str:
+    return f"{len(motion.positions)} at {motion.fps:.4g} a second, {motion.duration:.2f} s"
+
+
+def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]) -> None:
+    """Writes the clip; ``show`` gets what was found in the file and, at the end, how good the clip is.
+
+    Raises:
+      UserError: the clip is there already, or the file cannot be brought onto the body.
+    """
+    out = options.out or Path("clips") / f"{options.file.stem}.npz"
+    if out.suffix != ".npz":
+        raise UserError(f"--out is '{out}': a clip file ends in .npz.")
+    if out.exists():
+        raise UserError(f"'{out}' is there already: give another file with --out, or remove it first.")
+    joint_angles = options.file.suffix.lower() == ".csv"
+    if options.fps is not None and not joint_angles:
+        raise UserError(f"'{options.file}' says its frame rate itself: leave out --fps.")
+    if joint_angles:
+        body = make_body(options.body)
+        clip, motion = _of_joint_angles(options, body), None
+    else:
+        reading = read_human(
+            options.file,
+            options=ReadOptions(options.take, options.skeleton),
+            rig=None if options.rig is None else read_rig_file(options.rig),
+            origin=options.source,
+            licence=options.licence,
+        )
+        show(_facts_table(reading.facts))
+        if reading.rig is not None:
+            show(reading.rig)
+        from synthjax.motion.retarget import retarget  # needs the extra "motion"
+
+        body = make_body(options.body)
+        motion = reading.motion
+        clip = retarget(motion, body)
+    save_clip(clip, out)
+    show(report_table(measure(clip, motion, body)))
+    command = ["synthjax", "train", "--motion", str(out)]
+    if options.body != "synth":
+        command += ["--body.name", options.body]
+    show(Text(f"Clip: {out}\nTrain: {shlex.join(command)}"))
+
+
+def _of_joint_angles(options: ImportOptions, body: Body) -> Clip:
+    """The clip of a .csv: its angles are the body's own, so nothing is retargeted."""
+    for name in ("rig", "take", "skeleton"):
+        if getattr(options, name) is not None:
+            raise UserError(f"'{options.file}' holds joint angles of a body: leave out --{name}.")
+    fps = CSV_FPS if options.fps is None else options.fps
+    qpos = read_qpos_csv(options.file, body, fps)
+    origin = options.source or options.file.name
+    return make_clip(
+        body, options.file.stem, fps, qpos, loop_offset=None, source=origin, licence=options.licence
+    )
+
+
+def _facts_table(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for what, how in facts.items():
+        table.add_row(Text(what, "bold"), Text(how))
+    return table

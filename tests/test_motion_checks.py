@@ -1,0 +1,131 @@
+"""Verdicts on clips: the shipped ones pass, and each kind of damage is found by its own line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthjax import cli
+from synthjax.bodies import Body, make_body
+from synthjax.motion.checks import BAD, GOOD, check_clip
+from synthjax.motion.clip import Clip
+from synthjax.motion.clip_file import save_clip
+from synthjax.motion.derive import make_clip
+from synthjax.motion.library import resolve_motions
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return make_body("synth")
+
+
+@pytest.fixture(scope="module")
+def walk(body: Body) -> Clip:
+    return resolve_motions("walk", body)[0]
+
+
+def changed(body: Body, clip: Clip, qpos: np.ndarray, loop: bool = True) -> Clip:
+    offset = clip.loop_offset if loop else None
+    return make_clip(body, "changed", clip.fps, qpos, loop_offset=offset, source="test", licence="none")
+
+
+def grades(clip: Clip, body: Body) -> dict[str, str]:
+    return {verdict.what: verdict.grade for verdict in check_clip(clip, body)}
+
+
+def test_the_walk_is_good_in_every_line(body: Body, walk: Clip) -> None:
+    assert set(grades(walk, body).values()) == {GOOD}
+
+
+def sunk(qpos: np.ndarray) -> None:
+    qpos[:, 2] -= 0.05
+
+
+def floating(qpos: np.ndarray) -> None:
+    qpos[:, 2] += 0.08
+
+
+def sliding(qpos: np.ndarray) -> None:
+    qpos[:, 1] += np.arange(len(qpos)) / 60.0
+
+
+def spiked(qpos: np.ndarray) -> None:
+    qpos[30, 20] += 2.5
+
+
+def bent_too_far(qpos: np.ndarray) -> None:
+    qpos[:, 7:10] = np.radians(-80.0)  # the spine's
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (sunk, "penetration"),
+        (floating, "off the floor"),
+        (sliding, "skate"),
+        (spiked, "fastest hinge"),
+        (spiked, "acceleration"),
+        (bent_too_far, "beyond a limit"),
+        (bent_too_far, "at a joint limit"),
+    ],
+)
+def test_each_damage_has_its_line(
+    damage: Callable[[np.ndarray], None], line: str, body: Body, walk: Clip
+) -> None:
+    qpos = walk.qpos.copy()
+    damage(qpos)
+    found = grades(changed(body, walk, qpos, loop=False), body)
+    assert found[line] == BAD
+    assert found["without motion"] == GOOD
+
+
+def test_dropped_and_still_frames_are_counted(body: Body, walk: Clip) -> None:
+    qpos = walk.qpos.copy()
+    for frame in (10, 20, 30, 40):
+        qpos[frame] = qpos[frame - 1]
+    figures = {v.what: v.figure for v in check_clip(changed(body, walk, qpos), body)}
+    assert figures["repeated frames"] == 4
+    assert figures["without motion"] == 0.0
+    still = changed(body, walk, np.repeat(walk.qpos[:1], 60, axis=0), loop=False)
+    figures = {v.what: v.figure for v in check_clip(still, body)}
+    assert figures["repeated frames"] == 0
+    assert figures["without motion"] == 100.0
+
+
+def test_a_loop_whose_ends_do_not_meet_has_a_bad_seam(body: Body, walk: Clip) -> None:
+    found = grades(dataclasses.replace(walk, loop_offset=walk.loop_offset * 0.9), body)
+    assert found["loop seam"] == BAD
+
+
+def test_the_command_says_by_its_exit_code_whether_something_is_bad(
+    body: Body, walk: Clip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["motion", "check", "walk"]) == 0
+    qpos = walk.qpos.copy()
+    sunk(qpos)
+    save_clip(changed(body, walk, qpos), tmp_path / "sunk.npz")
+    assert cli.main(["motion", "check", str(tmp_path / "sunk.npz")]) == 1
+    assert "bad" in capsys.readouterr().out
+    assert cli.main(["motion", "check", "walk,run"]) == 2
+    assert cli.main(["motion", "check", "walk", "--rig", "rig.toml"]) == 2
+
+
+def test_the_list_has_shipped_clips_and_those_of_a_folder(
+    walk: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_clip(dataclasses.replace(walk, name="mine", licence="CC0"), tmp_path / "clips" / "mine.npz")
+    (tmp_path / "clips" / "broken.npz").write_text("no clip")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["motion", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (mine,) = [line for line in lines if "mine.npz" in line]
+    assert "1.27" in mine
+    assert "CC0" in mine
+    assert any("broken.npz" in line and "no clip" in line for line in lines)
+    assert any("cartwheel" in line and "pybullet" in line for line in lines)
+    assert cli.main(["motion", "list", "nowhere"]) == 2

@@ -1,0 +1,82 @@
+"""From a file to a clip that training takes, through the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import motion_sources as sources
+import numpy as np
+import pytest
+from motion_sources import write
+
+from synthjax import cli
+from synthjax.bodies import Body, make_body
+from synthjax.motion.library import resolve_motions
+
+pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return make_body("synth")
+
+
+def test_two_formats_give_the_same_clip(
+    body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "walk.bvh", sources.bvh(frames=45))
+    write(tmp_path, "step.glb", sources.glb(frames=45))
+    terms = ["--source", "made up", "--licence", "CC0"]
+    assert cli.main(["motion", "import", "walk.bvh", *terms]) == 0
+    shown = capsys.readouterr().out
+    assert "y (found from the motion)" in shown
+    assert "key bodies mm" in shown
+    assert "train --motion clips/walk.npz" in shown
+    assert cli.main(["motion", "import", "step.glb", "--out", "clips/step.npz"]) == 0
+    by_name = {clip.name: clip for clip in resolve_motions("clips", body)}
+    assert set(by_name) == {"walk", "step"}
+    walk, step = by_name["walk"], by_name["step"]
+    assert (walk.source, walk.licence, step.source) == ("made up", "CC0", "step.glb")
+    assert walk.num_frames == 89
+    difference = np.degrees(np.abs(walk.qpos[:, 7:] - step.qpos[:, 7:]))
+    assert np.median(difference, axis=0).max() < 0.5
+    # The left thigh swings as the source's does, 25 degrees either way.
+    thigh = np.degrees(walk.qpos[:, 7 + body.joints.index("LeftUpperLeg_X")])
+    assert np.ptp(thigh) == pytest.approx(50.0, abs=6.0)
+
+
+def test_joint_angles_in_a_table_are_taken_as_they_are(
+    body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LAFAN1's form: x y z w, no names; and one with names, w first and the hinges in another order."""
+    monkeypatch.chdir(tmp_path)
+    (walk,) = resolve_motions("walk", body)
+    qpos = walk.qpos[:40]
+    plain = np.concatenate([qpos[:, :3], qpos[:, [4, 5, 6, 3]], qpos[:, 7:]], axis=1)
+    np.savetxt("plain.csv", plain, delimiter=",")
+    turned = np.concatenate([qpos[:, :7], qpos[:, :6:-1]], axis=1)
+    names = ["x", "y", "z", "qw", "qx", "qy", "qz", *reversed(body.joints)]
+    np.savetxt("named.csv", turned, delimiter=", ", header=",".join(names), comments="")
+    for name in ("plain", "named"):
+        assert cli.main(["motion", "import", f"{name}.csv", "--fps", "60"]) == 0
+        clip = resolve_motions(f"clips/{name}.npz", body)[0]
+        np.testing.assert_allclose(clip.qpos, qpos, atol=1e-6)
+        assert clip.fps == 60.0
+    capsys.readouterr()
+    for change, message in (
+        (plain[:, :-1], "has 69 columns where 'synth' has 70"),
+        (plain * 3.0, "no unit quaternions"),
+        (plain[:1], "holds 1 frame"),
+    ):
+        np.savetxt("bad.csv", change, delimiter=",")
+        assert cli.main(["motion", "import", "bad.csv"]) == 2
+        assert message in capsys.readouterr().err
+    write(tmp_path, "bad.csv", "\n".join([",".join(["0"] * 70), ",".join(["0"] * 69 + ["x"])]))
+    assert cli.main(["motion", "import", "bad.csv"]) == 2
+    assert "line 2: 'x' is not a number" in capsys.readouterr().err
+    write(tmp_path, "bad.csv", "\n".join([",".join([*names[:-1], "other"]), *[",".join(["0"] * 70)] * 2]))
+    assert cli.main(["motion", "import", "bad.csv"]) == 2
+    assert f"no column for {body.joints[0]}" in capsys.readouterr().err
+    assert cli.main(["motion", "import", "bad.csv", "--take", "a"]) == 2
+    assert cli.main(["motion", "import", "bad.bvh", "--fps", "30"]) == 2
