@@ -31,6 +31,7 @@ def masked(stepped: EnvState) -> EnvState:
         stepped,
         physics=dataclasses.replace(stepped.physics, bad=bad),
         obs=jnp.where(finite, stepped.obs, 0.0),
+        exact_obs=None if stepped.exact_obs is None else jnp.where(finite, stepped.exact_obs, 0.0),
         reward=jnp.where(sound, stepped.reward, 0.0),
         terminated=stepped.terminated | ~sound,
         truncated=stepped.truncated & sound,

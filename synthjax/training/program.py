@@ -109,6 +109,9 @@ class TrainProgram:
                 terminated=stepped.terminated,
                 truncated=stepped.truncated,
                 extras=extras,
+                duration=stepped.duration,
+                exact_obs=env_state.exact_obs,
+                next_exact_obs=stepped.exact_obs,
             )
             # A world that blew up may have terms of the reward that are not finite.
             metrics = jax.tree.map(jnp.nanmean, stepped.metrics)

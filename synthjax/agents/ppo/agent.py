@@ -13,6 +13,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import batch_mean, mean_over
+from synthjax.agents.discounting import over_durations
 from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
@@ -31,7 +32,7 @@ class PPOState:
     opt_state: optax.OptState
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
-    failure_rate: jax.Array  # () moving average of failures per environment step
+    failure_rate: jax.Array  # () moving average of failures per nominal environment step
     updates: jax.Array  # () int32, batches learned from
     gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
 
@@ -46,6 +47,7 @@ class Batch:
     mean: jax.Array  # of that policy
     advantage: jax.Array
     target: jax.Array  # value target
+    exact_obs: jax.Array | None  # normalised, what the value is of; None: obs
 
 
 class PPO:
@@ -129,11 +131,17 @@ class PPO:
         """
         config = self.config
         obs = self._normalize(state.normalizer, data.obs)
-        next_obs = self._normalize(state.normalizer, data.next_obs)
-        values = self._value(state.params, obs)
+        # Asymmetric (Pinto et al. 2018): only the policy has to do with what noisy sensors say.
+        exact = None if data.exact_obs is None else self._normalize(state.normalizer, data.exact_obs)
+        next_obs = data.next_obs if data.next_exact_obs is None else data.next_exact_obs
+        next_obs = self._normalize(state.normalizer, next_obs)
+        values = self._value(state.params, obs if exact is None else exact)
+        gamma, gae_lambda = (
+            over_durations(factor, data.duration) for factor in (config.gamma, config.gae_lambda)
+        )
         advantages, targets = losses.generalized_advantage(
             config.reward_scale * data.reward, values, self._value(state.params, next_obs),
-            data.terminated, data.truncated, config.gamma, config.gae_lambda,
+            data.terminated, data.truncated, gamma, gae_lambda,
         )  # fmt: skip
         batch = Batch(
             obs=obs,
@@ -142,6 +150,7 @@ class PPO:
             mean=data.extras["mean"],
             advantage=losses.normalize_advantages(advantages, config.advantage_clip, axis),
             target=targets,
+            exact_obs=exact,
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
@@ -169,7 +178,7 @@ class PPO:
             # Frozen while its batch is learned from: ratios compare policies on the same inputs.
             normalizer=update_normalizer(state.normalizer, data.obs, axis),
             failure_rate=config.failure_decay * state.failure_rate
-            + (1.0 - config.failure_decay) * batch_mean(data.terminated.astype(jnp.float32), axis),
+            + (1.0 - config.failure_decay) * _failure_rate(data, axis),
             updates=state.updates + 1,
             gains=state.gains,
         )
@@ -239,7 +248,8 @@ class PPO:
         policy_loss, clip_fraction = losses.clipped_surrogate(
             log_prob, batch.log_prob, batch.advantage, config.clip_ratio
         )
-        value_loss = 0.5 * jnp.mean(jnp.square(self._value(params, batch.obs) - batch.target))
+        value_obs = batch.obs if batch.exact_obs is None else batch.exact_obs
+        value_loss = 0.5 * jnp.mean(jnp.square(self._value(params, value_obs) - batch.target))
         loss = policy_loss + config.value_coefficient * value_loss
         kl = jnp.mean(distributions.gaussian_kl(batch.mean, std, mean, std))
         metrics = {
@@ -281,6 +291,12 @@ class PPO:
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
         value: jax.Array = self.value.apply(params["value"], obs)  # type: ignore[assignment]
         return value[..., 0]
+
+
+def _failure_rate(data: Transition, axis: str | None) -> jax.Array:
+    """Failures per nominal environment step of a batch, ()."""
+    rate = batch_mean(data.terminated.astype(jnp.float32), axis)
+    return rate if data.duration is None else rate / batch_mean(data.duration, axis)
 
 
 def _spread(noise: jax.Array, gains: jax.Array) -> jax.Array:

@@ -15,8 +15,8 @@ def generalized_advantage(
     next_values: jax.Array,
     terminated: jax.Array,
     truncated: jax.Array,
-    gamma: float,
-    gae_lambda: float,
+    gamma: float | jax.Array,
+    gae_lambda: float | jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """GAE (Schulman et al. 2016, equation 16) with terminations and time limits told apart.
 
@@ -32,8 +32,8 @@ def generalized_advantage(
       next_values: (T, N) V(s_{t+1}).
       terminated: (T, N) bool, at t+1.
       truncated: (T, N) bool, at t+1.
-      gamma: discount.
-      gae_lambda: lambda.
+      gamma: discount, of all steps or of each (T, N).
+      gae_lambda: lambda, likewise.
 
     Returns:
       Advantages (T, N) and value targets A_t + V(s_t) (T, N).
