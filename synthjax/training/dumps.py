@@ -50,7 +50,7 @@ def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail)
             joints=np.array(run.body.joints),
             body=run.config.body.name,
             actuation=run.body.actuation,
-            control_dt=run.env.control_dt,
+            control_dt=run.env.control_dt * (1.0 if trail.duration is None else float(trail.duration[-1])),
             env_steps=env_steps,
         )
     for old in sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime_ns)[:-KEPT]:
