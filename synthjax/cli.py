@@ -197,6 +197,8 @@ class PolicyOptions:
     seconds: float | None = None  # length of an episode; that of the run's evaluations if not given
     motion: str | None = None  # other clips than the run's, for imitation
     fine: tyro.conf.FlagCreatePairsOff[bool] = False  # half the time step and 100 solver iterations
+    # on bodies whose mass, friction and motor strength are changed by up to 20 %
+    changed_bodies: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +262,7 @@ def _variant(options: PolicyOptions) -> str:
         ("best", options.best),
         ("stochastic", options.mode == "stochastic"),
         ("fine", options.fine),
+        ("changed-bodies", options.changed_bodies),
         (Path(options.motion or "").stem.replace(",", "-"), options.motion is not None),
         (f"{options.seconds or 0:g}s", options.seconds is not None),
     ]
@@ -278,7 +281,9 @@ def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
     policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
     if options.seconds is not None and options.seconds < policy.run.env.control_dt:
         raise UserError(f"--seconds is {options.seconds}: give at least one control step.")
-    evaluator = make_evaluator(policy.run, options.mode == "deterministic", options.seconds)
+    evaluator = make_evaluator(
+        policy.run, options.mode == "deterministic", options.seconds, options.changed_bodies
+    )
     return evaluator, policy.agent_state, folder
 
 

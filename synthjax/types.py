@@ -63,6 +63,9 @@ class EnvState:
     task: PyTree  # what the task keeps between steps (clip, time, previous action, ...)
     metrics: dict[str, jax.Array]  # () each, logged as means; "bad_world" is among them
     key: jax.Array  # random key of this world
+    # Only of worlds that differ from one another (None stands for what all of them have in common):
+    duration: jax.Array | None = None  # () of the step that led here, in nominal control steps
+    exact_obs: jax.Array | None = None  # (obs_dim,) ``obs`` without the noise of the sensors
 
 
 @struct.dataclass
@@ -77,6 +80,10 @@ class Transition:
     truncated: jax.Array  # () bool
     valid: jax.Array  # () bool, an agent learns from this step; if not, any of its other numbers may be NaN
     extras: dict[str, jax.Array]  # what the policy knew (log-probability, ...)
+    duration: jax.Array | None = None  # () of the step, in nominal control steps; None: one
+    # (obs_dim,) what a critic may know where the policy's own observations are noisy; None: the same
+    exact_obs: jax.Array | None = None
+    next_exact_obs: jax.Array | None = None
 
 
 EnvContext = TypeVar("EnvContext")

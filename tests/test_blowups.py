@@ -117,7 +117,11 @@ def test_a_dump_holds_the_episode_that_blew_up(run: Run, tmp_path: Path, monkeyp
     whole = poses(run, 6)
     cut = dataclasses.replace(whole, done=whole.done | (np.arange(6) == 2))
     path = write_dump(run, tmp_path, "1000-0", 1000, cut)
+    short = write_dump(run, tmp_path, "half", 1000, dataclasses.replace(cut, duration=np.full(6, 0.5)))
+    with np.load(short) as file:
+        assert float(file["control_dt"]) == 0.5 * run.env.control_dt
     with np.load(path) as file:
+        assert float(file["control_dt"]) == run.env.control_dt
         np.testing.assert_array_equal(file["qpos"], whole.qpos[3:])
         assert tuple(file["joints"]) == run.body.joints
     drawn = []

@@ -151,6 +151,16 @@ def test_train_takes_short_and_nested_options(trained: list) -> None:
 
 
 @pytest.mark.parametrize("agent", ["ppo", "sac"])
+@pytest.mark.parametrize("env", ["imitation", "continuous"])
+def test_one_switch_randomises_either_environment(env: str, agent: str, trained: list) -> None:
+    args = ["train", "--env", env, "--agent", agent, "--randomize"]
+    assert cli.main([*args, "--randomization.mass", "0.5", "2"]) == 0
+    config = trained[0][0]
+    assert (config.randomize, config.randomization.mass) == (True, (0.5, 2.0))
+    assert not configs.get(env, agent).randomize
+
+
+@pytest.mark.parametrize("agent", ["ppo", "sac"])
 def test_either_agent_takes_a_structured_actor(
     agent: str, trained: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,8 +220,30 @@ def test_resume_refuses_options_of_a_new_run(
     assert not trained
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeypatch) -> None:
+    from synthjax.training import evaluator, saved
+
+    class Report:
+        def report(self, agent_state: object, episodes: int) -> dict[str, int]:
+            return {"episodes": episodes}
+
+        def table(self, report: dict[str, int]) -> str:
+            return "table"
+
+    calls: list[tuple] = []
+    policy = types.SimpleNamespace(run="run", agent_state=None)
+    monkeypatch.setattr(saved, "load_policy", lambda *args, **options: policy)
+    monkeypatch.setattr(evaluator, "make_evaluator", lambda *args: calls.append(args) or Report())
+    run_folder.save_config(tmp_path, configs.get("imitation"))
+    assert cli.main(["eval", str(tmp_path), *["--changed-bodies"] * changed]) == 0
+    assert calls == [("run", True, None, changed)]
+    assert (tmp_path / f"evaluation{'-changed-bodies' * changed}.json").exists()
+
+
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     assert cli._variant(cli.EvalOptions()) == ""
+    assert cli._variant(cli.EvalOptions(changed_bodies=True)) == "-changed-bodies"
     options = cli.EvalOptions(best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5)
     assert cli._variant(options) == "-best-stochastic-fine-run-2.5s"
 
@@ -227,6 +259,16 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
         ("--env continuous --task.life-seconds 0.01", "at least one control step"),
         ("--env continuous --task.pushes.speed -1", "0 for none"),
         ("--env continuous --task.pushes.none-below 0.9", "below --task.pushes.full-above"),
+        ("--randomization.mass 0.8 1.2", "add --randomize"),
+        ("--randomize --randomization.bodies 0", "above zero"),
+        ("--randomize --randomization.mass 0 1", "two factors above zero"),
+        ("--randomize --randomization.friction 1.2 0.8", "the lower one first"),
+        ("--randomize --randomization.strength 1 inf", "two factors above zero"),
+        ("--randomize --randomization.strength nan 1", "two factors above zero"),
+        ("--randomize --randomization.latency -0.01 0.1", "two seconds from 0 on"),
+        ("--randomize --randomization.control-rate 15", "at least the 20 Hz of the run"),
+        ("--randomize --randomization.noise.joint-angle -1", "--randomization.noise.joint-angle is -1"),
+        ("--env continuous --randomize --randomization.pushes.seconds 0", "above zero"),
         ("--agent sac --agent.tau 2", "at most 1"),
         ("--agent sac --agent.min-std 2", "below --agent.max-std"),
         ("--agent sac --agent.n-step 0", "above zero"),

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regulator import EFFORT, GAIN, LQR, Regulator
 
+from synthjax.agents.discounting import over_durations
 from synthjax.agents.distributions import gaussian_kl, gaussian_log_prob
 from synthjax.agents.normalizer import MAX_COUNT, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import PPO, PPOConfig, PPOState
@@ -81,6 +82,25 @@ def test_gae_ends_before_a_step_that_is_not_valid_with_the_bootstrap_of_its_last
     kept = [0, 1, 3]
     np.testing.assert_allclose(advantages[kept, 0], [1.5, 2.0, 5.0])
     np.testing.assert_allclose(targets[kept, 0], [5.5, 10.0, 7.0])
+
+
+def test_gae_of_steps_of_different_lengths():
+    """Half a step discounts by the square root of what a whole one does."""
+    half_and_whole = _column(0.5, 1.0)
+    gamma, gae_lambda = (over_durations(0.25, half_and_whole) for _ in range(2))
+    advantages, _ = _gae(
+        _column(1, 2),
+        _column(4, 8),
+        _column(8, 16),
+        _column(0, 0) > 0,
+        _column(0, 0) > 0,
+        _column(1, 1) > 0,
+        gamma,
+        gae_lambda,
+    )
+    # delta_1 = 2 + 0.25 * 16 - 8 = -2; delta_0 = 1 + 0.5 * 8 - 4 = 1; A_0 = 1 + 0.5 * 0.5 * -2 = 0.5
+    np.testing.assert_allclose(advantages[:, 0], [0.5, -2.0])
+    assert over_durations(0.25, None) == 0.25
 
 
 def _slow_gae(reward, value, next_value, terminated, truncated, valid, gamma, lam):
@@ -449,6 +469,30 @@ def test_values_bootstrap_from_the_true_next_observation():
     _, other = _update(AGENT, _first(), data.replace(next_obs=data.next_obs + np.float32(1.0)))
     assert float(same["value_loss"]) == pytest.approx(float(plain["value_loss"]), rel=1e-6)
     assert float(other["value_loss"]) != pytest.approx(float(plain["value_loss"]), rel=1e-3)
+
+
+def test_values_are_of_exact_observations_and_discounts_of_durations():
+    data = _data()
+    same = data.replace(
+        exact_obs=data.obs, next_exact_obs=data.next_obs, duration=np.ones(data.reward.shape, np.float32)
+    )
+    _, before = _update(AGENT, _first(), data)
+    _, after = _update(AGENT, _first(), same)
+    assert float(after["value_loss"]) == pytest.approx(float(before["value_loss"]), rel=1e-5)
+    assert float(after["policy_loss"]) == pytest.approx(float(before["policy_loss"]), rel=1e-4, abs=1e-6)
+    # Noise on what the policy sees is nothing to the value, and the other way round.
+    far = np.float32(0.3)
+    _, noisy = _update(AGENT, _first(), same.replace(obs=data.obs + far))
+    assert float(noisy["explained_variance"]) == pytest.approx(float(after["explained_variance"]), rel=1e-4)
+    _, moved = _update(AGENT, _first(), same.replace(exact_obs=data.obs + far))
+    assert float(moved["explained_variance"]) != pytest.approx(float(after["explained_variance"]), rel=1e-3)
+    shorter, short = _update(AGENT, _first(), same.replace(duration=0.5 * same.duration))
+    # Twice as many failures a nominal step, with the weight of one batch.
+    decay, failures = AGENT.config.failure_decay, data.terminated.mean()
+    expected = decay * AGENT.config.max_noise_failure + (1.0 - decay) * 2.0 * failures
+    assert float(shorter.failure_rate) == pytest.approx(expected, rel=1e-5)
+    assert failures > 0.0
+    assert float(short["value_loss"]) != pytest.approx(float(after["value_loss"]), rel=1e-3)
 
 
 # ---------------------------------------------------------------------- a problem with a known answer

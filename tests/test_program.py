@@ -11,14 +11,24 @@ from synthjax import configs
 from synthjax.training.build import build
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
-@pytest.mark.parametrize("env", ["imitation", "continuous"])
-def test_an_epoch_gives_back_the_types_it_takes(env: str, algorithm: str) -> None:
+@pytest.mark.parametrize(
+    ("env", "algorithm", "randomize"),
+    [
+        ("imitation", "ppo", False),
+        ("imitation", "sac", False),
+        ("continuous", "ppo", False),
+        ("continuous", "sac", False),
+        ("imitation", "ppo", True),
+        ("continuous", "sac", True),
+    ],
+)
+def test_an_epoch_gives_back_the_types_it_takes(env: str, algorithm: str, randomize: bool) -> None:
     """A weakly typed leaf in the first state would make every run compile its program twice."""
     config = configs.get(env, algorithm)
     small = {"imitation": {"starts_per_bin": 1}, "continuous": {"falls": 4}}[env]
     config = dataclasses.replace(
         config,
+        randomize=randomize,
         agent=dataclasses.replace(config.agent, num_envs=4, unroll_length=4),
         task=dataclasses.replace(config.task, **small),
     )

@@ -19,9 +19,9 @@ from synthjax.envs.pushes import (
     next_push,
     no_push,
     push_force,
-    push_steps,
     push_strength,
 )
+from synthjax.envs.timing import steps_in
 
 DT, MASS = 0.05, 60.0
 CONFIG = PushConfig(speed=0.8, every_seconds=2.0, seconds=0.2)
@@ -33,7 +33,7 @@ def test_a_push_gives_its_speed_to_the_whole_body() -> None:
     np.testing.assert_allclose(force, [0.0, 150.0, 0.0], atol=1e-4)
     # A push shorter than a control step lasts one, with the same impulse.
     short = dataclasses.replace(CONFIG, seconds=0.01)
-    assert push_steps(short, DT) == 1
+    assert steps_in(short.seconds, DT) == 1
     np.testing.assert_allclose(
         push_force(short, jnp.asarray(0.5), jnp.asarray(0.0), MASS, DT), [600.0, 0.0, 0.0]
     )

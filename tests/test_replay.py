@@ -283,6 +283,17 @@ def test_one_step_is_the_transition_itself():
     assert _column(entries.discount) == [0.5, 0, 0.5, 0.5, 0.5]
 
 
+def test_returns_of_steps_of_different_lengths():
+    """A discount of a quarter a nominal step, and steps of half of one, of a whole, and of two."""
+    data = _unroll([1, 2, 4], truncated=[0, 0, 1])
+    data = data.replace(duration=np.array([[0.5], [1.0], [2.0]], np.float32))
+    entries = _n_step(data, 0.25, 3)
+    # 1 + 2/2 + 4/8, then 2 + 4/4, and 4; the same of 0.5, 1 and 2 for rewards of one a nominal step
+    assert _column(entries.reward) == [2.5, 3, 4]
+    assert _column(entries.horizon) == [0.5 + 0.5 + 0.25, 1.5, 2.0]
+    assert _column(entries.discount) == [2**-7, 2**-6, 2**-4]
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 1), n=st.sampled_from([1, 2, 5, 20]),
@@ -313,3 +324,6 @@ def test_the_average_reward_leaves_out_steps_that_are_not_valid():
     # mean of 1, 3 and 5 is 3: 2 + 0.1 * (3 - 2)
     assert float(update_reward_rate(2.0, reward, valid, 0.1)) == pytest.approx(2.1)
     assert float(update_reward_rate(2.0, reward, np.zeros((2, 2), bool), 0.1)) == 2.0
+    # 9 in 1 + 0.5 + 0.5 nominal steps is 4.5 a step: 2 + 0.1 * (4.5 - 2)
+    duration = np.array([[1.0, 9.0], [0.5, 0.5]])
+    assert float(update_reward_rate(2.0, reward, valid, 0.1, None, duration)) == pytest.approx(2.25)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ from synthjax.configs.train import TrainConfig
 from synthjax.envs.continuous import ContinuousConfig
 from synthjax.envs.curriculum import CurriculumConfig
 from synthjax.envs.imitation import ImitationConfig
+from synthjax.envs.pushes import Pushes
+from synthjax.envs.randomization import RandomizationConfig
 from synthjax.errors import UserError
 
 
@@ -40,6 +44,10 @@ def validate(config: TrainConfig) -> None:
     if isinstance(config.task, ContinuousConfig) and config.task.life_seconds < step:
         raise UserError(f"--task.life-seconds is {config.task.life_seconds}: give at least one control step.")
     _curriculum(config.task.curriculum)
+    if config.randomize:
+        _randomization(config.randomization, 1.0 / step)
+    elif config.randomization != RandomizationConfig():
+        raise UserError("Settings of --randomization have no effect by themselves: add --randomize.")
     for part in (config.task, config.agent):
         _CHECKS[type(part)](part)
 
@@ -75,8 +83,6 @@ def _continuous(task: ContinuousConfig) -> None:
             "--task.guide.stand-seconds": guide.stand_seconds,
             "--task.guide.lost-distance": guide.lost_distance,
             "--task.guide.lost-seconds": guide.lost_seconds,
-            "--task.pushes.every-seconds": pushes.every_seconds,
-            "--task.pushes.seconds": pushes.seconds,
             "--task.assist.hold-seconds": task.assist.hold_seconds,
         }
     )
@@ -90,8 +96,7 @@ def _continuous(task: ContinuousConfig) -> None:
             raise UserError(f"--task.assist.{option} is {value}: give a number of at least 0.")
     if assist.most_seconds < assist.seconds:
         raise UserError("--task.assist.most-seconds must not be below --task.assist.seconds.")
-    if pushes.speed < 0.0:
-        raise UserError(f"--task.pushes.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
+    _pushes("--task.pushes", pushes)
     if pushes.none_below >= pushes.full_above:
         raise UserError("--task.pushes.none-below must be below --task.pushes.full-above.")
     for option, share in (("fallen-share", task.fallen_share), ("clip-share", task.clip_share)):
@@ -99,6 +104,34 @@ def _continuous(task: ContinuousConfig) -> None:
             raise UserError(f"--task.{option} is {share}: give a share of at least 0.")
     if task.fallen_share + task.clip_share > 1.0:
         raise UserError("--task.fallen-share and --task.clip-share together must not be above 1.")
+
+
+def _pushes(option: str, pushes: Pushes) -> None:
+    _above_zero({f"{option}.every-seconds": pushes.every_seconds, f"{option}.seconds": pushes.seconds})
+    if pushes.speed < 0.0:
+        raise UserError(f"{option}.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
+
+
+def _randomization(worlds: RandomizationConfig, rate: float) -> None:
+    """``rate`` in Hz is the run's own control rate."""
+    option = "--randomization"
+    _above_zero({f"{option}.bodies": worlds.bodies})
+    for name in ("mass", "friction", "strength", "latency"):
+        low, high = getattr(worlds, name)
+        least, what = (0.0, "seconds from 0 on") if name == "latency" else (1e-3, "factors above zero")
+        if not least <= low <= high < math.inf:
+            raise UserError(f"{option}.{name} is {low} {high}: give two {what}, the lower one first.")
+    if not rate - 1e-6 <= worlds.control_rate < math.inf:
+        raise UserError(
+            f"{option}.control-rate is {worlds.control_rate}: give at least the {rate:g} Hz of the run "
+            "itself, which is the lowest rate."
+        )
+    for name, width in dataclasses.asdict(worlds.noise).items():
+        if not 0.0 <= width < math.inf:
+            raise UserError(
+                f"{option}.noise.{name.replace('_', '-')} is {width}: give 0 for none, or a half width."
+            )
+    _pushes(f"{option}.pushes", worlds.pushes)
 
 
 def _curriculum(curriculum: CurriculumConfig) -> None:

@@ -11,6 +11,7 @@ from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.envs.continuous import ContinuousConfig
 from synthjax.envs.imitation import ImitationConfig
+from synthjax.envs.randomization import RandomizationConfig
 
 TaskConfig = TypeVar("TaskConfig", bound=ImitationConfig | ContinuousConfig)  # of any environment
 AgentConfig = TypeVar("AgentConfig", bound=PPOConfig | SACConfig)  # of any agent
@@ -59,6 +60,7 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
     steps: int = 8_000_000  # environment steps in all; learning settles towards their end
+    randomize: bool = False  # every world has a body, delays and sensors of its own, by the ranges below
     forever: bool = False  # go on until stopped: steps are no end, and learning never settles
     epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
@@ -66,6 +68,8 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
     body: BodyConfig = dataclasses.field(default_factory=BodyConfig)
     physics: PhysicsConfig = dataclasses.field(default_factory=PhysicsConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    # with --randomize
+    randomization: RandomizationConfig = dataclasses.field(default_factory=RandomizationConfig)
 
     @property
     def end(self) -> int | None:

@@ -156,12 +156,12 @@ class ContinuousObserver:
         task = dataclasses.replace(self._rest, guide=guide, previous_action=given["previous_action"])
         return {
             "observation": flatten(env.observe(physics, task))[None],
-            "base": env.control(jnp.zeros(env.action_dim), guide),
+            "base": env.control(jnp.zeros(env.action_dim), guide, env.control_dt),
             "carried_next": jnp.stack([guide.clip.astype(jnp.float32), guide.time, guide.lost, jnp.ones(())]),
         }
 
     def control(self, state: EnvState, action: jax.Array) -> jax.Array:
-        return self.env.control(action, state.task.guide)
+        return self.env.control(action, state.task.guide, self.env.control_dt)
 
     def heading_length(self, state: EnvState) -> jax.Array:
         """That of the twist about the vertical; see ``quat_twist``."""

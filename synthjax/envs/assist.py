@@ -19,6 +19,7 @@ from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs.reset_table import StartNoise, pack, perturb
+from synthjax.envs.timing import steps_in
 from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
 from synthjax.types import EnvState, Kinematics, PhysicsState, PyTree
@@ -59,7 +60,7 @@ def can_come(config: AssistConfig, life_seconds: float) -> bool:
     return 0.0 < config.seconds < life_seconds
 
 
-def is_due(config: AssistConfig, state: AssistState, control_dt: float) -> jax.Array:
+def is_due(config: AssistConfig, state: AssistState, control_dt: float | jax.Array) -> jax.Array:
     """Whether the coming control step puts the body into a pose.  -> () bool."""
     seconds = jnp.minimum(config.seconds + config.more_seconds * state.count, config.most_seconds)
     wait = jnp.round(seconds / control_dt).astype(jnp.int32)
@@ -67,7 +68,11 @@ def is_due(config: AssistConfig, state: AssistState, control_dt: float) -> jax.A
 
 
 def advance_assist(
-    config: AssistConfig, state: AssistState, due: jax.Array, fallen: jax.Array, control_dt: float
+    config: AssistConfig,
+    state: AssistState,
+    due: jax.Array,
+    fallen: jax.Array,
+    control_dt: float | jax.Array,
 ) -> AssistState:
     """The state after a control step.
 
@@ -78,7 +83,7 @@ def advance_assist(
       fallen: () bool, the body is fallen after the step.
       control_dt: s.
     """
-    hold = max(1, round(config.hold_seconds / control_dt))
+    hold = steps_in(config.hold_seconds, control_dt)
     left = jnp.where(due, hold, state.held)
     lies_on = fallen & (left == 0)
     return AssistState(
@@ -89,10 +94,11 @@ def advance_assist(
     )
 
 
-def held_step(stepped: EnvState, physics: PhysicsState, obs: jax.Array, task: PyTree) -> EnvState:
+def held_step(stepped: EnvState, physics: PhysicsState, task: PyTree, **seen: jax.Array) -> EnvState:
     """A control step of a body that is held, instead of ``stepped``: nothing ends and nothing is earned.
 
-    Metrics of what the body does have no value, which is NaN; that it is on its feet does not count.
+    ``seen`` are the observations of the pose.  Metrics of what the body does have no value, which is NaN; that
+    it is on its feet does not count.
     """
     nothing, nan = jnp.zeros(()), jnp.full((), jnp.nan)
     metrics = dict.fromkeys(("on_feet", "failed", "completed", "bad_world"), nothing)
@@ -100,7 +106,7 @@ def held_step(stepped: EnvState, physics: PhysicsState, obs: jax.Array, task: Py
     return dataclasses.replace(
         stepped,
         physics=physics,
-        obs=obs,
+        **seen,
         reward=nothing,
         terminated=jnp.zeros((), bool),
         truncated=jnp.zeros((), bool),

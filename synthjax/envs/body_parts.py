@@ -15,6 +15,13 @@ from synthjax.errors import UserError
 SLOTS = ("LeftFoot", "RightFoot", "LeftHand", "RightHand", "LeftLowerLeg", "RightLowerLeg", "Hips", "Head")
 
 
+def chest_of(body: Body) -> int:
+    """Id of the uppermost part of the chest that ``body`` has, of its root if it names none."""
+    named = (body.bones[bone] for bone in ("UpperChest", "Chest", "Spine", "Hips") if bone in body.bones)
+    name = next(named, None)
+    return 1 if name is None else int(body.model.body(name).id)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class BodyParts:
     """Ids into the rows of a body's kinematics; pairs are (left, right)."""
@@ -56,7 +63,6 @@ class BodyParts:
             toes = ids.get(bone.replace("Foot", "Toes"), ids[bone])
             return np.isin(np.arange(model.nbody), [ids[bone], toes]).astype(np.float32)
 
-        chest = next(ids[bone] for bone in ("UpperChest", "Chest", "Spine", "Hips") if bone in ids)
         data = mujoco.MjData(model)
         data.qpos[:] = body.standing_qpos
         mujoco.mj_kinematics(model, data)
@@ -67,7 +73,7 @@ class BodyParts:
         return cls(
             root=1,
             head=ids["Head"],
-            chest=chest,
+            chest=chest_of(body),
             feet=pair("Foot"),
             hands=pair("Hand"),
             knees=pair("LowerLeg"),

@@ -33,17 +33,31 @@ from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
 from synthjax.envs.continuous_starts import start_table
 from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
 from synthjax.envs.guide import Guide, GuideConfig, GuideState
-from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.envs.observation import ObservationLayout
 from synthjax.envs.pushes import (
     PushConfig,
     PushState,
     advance_push,
-    current_force,
     next_push,
     no_push,
     push_strength,
+    pushed,
+)
+from synthjax.envs.randomization import (
+    ASSIST_STREAM,
+    DRAW_STREAM,
+    PUSH_STREAM,
+    Drawn,
+    Randomization,
+    RandomizationConfig,
+    control_seconds,
+    duration_of,
+    model_of,
+    observations,
+    transmitted,
 )
 from synthjax.envs.rollover import roll_overs
+from synthjax.envs.timing import steps_in
 from synthjax.envs.wrappers import select_state
 from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
@@ -53,10 +67,6 @@ from synthjax.rewards.continuing import lerp
 from synthjax.rewards.phases import Phase, PhaseConfig, next_phase, seed_phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
-# Whoever steps this environment splits the state's key: numbers that far up are nobody else's.
-_PUSH_STREAM = 2**20
-_ASSIST_STREAM = _PUSH_STREAM + 1
-_MOST_STEPS = 2**30  # of a life: ages are int32
 ON_FEET_STEP = 0.1  # weight of one update in the average that the pushes follow
 
 
@@ -106,14 +116,22 @@ class ContinuousTask:
     push: PushState
     assist: AssistState
     variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
+    drawn: Drawn | None = None  # what else has been drawn for a randomised world
 
 
 class ContinuousEnv:
     """``synthjax.types.Env`` for always-on life; see the module's docstring."""
 
     def __init__(
-        self, body: Body, physics: Physics, clips: list[Clip], config: ContinuousConfig, seed: int = 0
+        self,
+        body: Body,
+        physics: Physics,
+        clips: list[Clip],
+        config: ContinuousConfig,
+        seed: int = 0,
+        randomization: RandomizationConfig | None = None,
     ):
+        """``randomization``: of worlds from :meth:`reset`; those from :meth:`start_at` are nominal."""
         self.body, self.physics, self.config = body, physics, config
         self.parts = BodyParts.of(body)
         clips = [clip for given in clips for clip in (given, *roll_overs(body, given))]
@@ -121,7 +139,10 @@ class ContinuousEnv:
         self.guide = Guide(body, clips, config.guide, self.parts.root)
         self.reward = continuing_reward(config.reward)
         self.control_dt = physics.control_dt
-        self.max_steps = round(min(config.life_seconds / self.control_dt, _MOST_STEPS))
+        self.max_steps = steps_in(config.life_seconds, self.control_dt)  # of a nominal world
+        self.randomization = None
+        if randomization is not None:
+            self.randomization = Randomization(randomization, body, self.control_dt, seed)
         self.action_dim = body.model.nu
         share = config.action_scale if body.drive == "servo" else 1.0
         self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
@@ -155,10 +176,11 @@ class ContinuousEnv:
         """
         key, start_key, age_key, push_key = jax.random.split(key, 4)
         index = jax.random.categorical(start_key, jnp.log(self.start_probabilities))
-        state = self.start_at(self.gather(self.starts[index]), key)
-        age = jax.random.randint(age_key, (), 0, self.max_steps // 2 + 1)
-        push, assist = self._next_push(ctx, push_key), no_assist(offered=True)
-        task = dataclasses.replace(state.task, age=age, push=push, assist=assist)
+        physics, task = self._start(self.gather(self.starts[index]))
+        state = self._state(physics, self._randomized(task, key), key)
+        age = jax.random.randint(age_key, (), 0, self._most_steps(state.task) // 2 + 1)
+        push = self._next_push(ctx, control_seconds(state.task, self.control_dt), push_key)
+        task = dataclasses.replace(state.task, age=age, push=push, assist=no_assist(offered=True))
         return dataclasses.replace(state, task=task)
 
     def gather(self, row: jax.Array) -> Kinematics:
@@ -166,11 +188,14 @@ class ContinuousEnv:
         return unpack_row(row, self.body.model.nq, self.body.model.nv)
 
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
-        """A life that begins at ``body``, which nobody is going to push or help."""
-        physics, task = self._start(body)
+        """A life of the nominal world that begins at ``body``, which nobody is going to push or help."""
+        return self._state(*self._start(body), key)
+
+    def _state(self, physics: PhysicsState, task: ContinuousTask, key: jax.Array) -> EnvState:
+        """A world before its first step."""
         return EnvState(
             physics=physics,
-            obs=flatten(self.observe(physics, task)),
+            **observations(self.randomization, self.observe, physics, task, key),
             reward=jnp.zeros(()),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
@@ -178,6 +203,7 @@ class ContinuousEnv:
             task=task,
             metrics={name: jnp.zeros(()) for name in self._metric_names()},
             key=key,
+            duration=duration_of(task, self.control_dt),
         )
 
     def step(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
@@ -188,25 +214,30 @@ class ContinuousEnv:
     def _lived(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
         """One control step of a body that nobody holds."""
         task = state.task
-        push_key = jax.random.fold_in(state.key, _PUSH_STREAM)
-        pushed = self._pushed(state.physics, task.push)
-        physics = self.physics.step(task.variant, pushed, self.control(action, task.guide))
+        control_dt = control_seconds(task, self.control_dt)
+        push_key = jax.random.fold_in(state.key, PUSH_STREAM)
+        before = pushed(state.physics, self.parts.chest, task.push)
+        command, drawn = transmitted(task.drawn, self.control(action, task.guide, control_dt))
+        physics = self.physics.step(model_of(task, self.physics.n_substeps), before, command)
         body = physics.kinematics
         new_task = dataclasses.replace(
             task,
-            guide=self.guide.advance(task.guide, body, self.control_dt),
+            guide=self.guide.advance(task.guide, body, control_dt),
             phase=self._phase(task.phase, body),
             age=task.age + 1,
             fresh=jnp.zeros((), bool),
             previous_action=action,
-            push=advance_push(self.config.pushes, task.push, self._next_push(ctx, push_key), self.control_dt),
+            push=advance_push(
+                self.config.pushes, task.push, self._next_push(ctx, control_dt, push_key), control_dt
+            ),
+            drawn=drawn,
         )
         inputs = self._inputs(state.physics, physics, task, new_task, action)
         terms = self._terms(inputs, body, new_task.guide)
         terminated = physics.bad
         if self.config.ends_when_lost:
             terminated |= new_task.guide.restarted
-        over = new_task.age >= self.max_steps
+        over = new_task.age >= self._most_steps(task)
         on_feet = new_task.phase >= Phase.STANDING.value
         reward = jnp.where(physics.bad, 0.0, total(terms))
         metrics = {
@@ -224,8 +255,8 @@ class ContinuousEnv:
         return dataclasses.replace(
             state,
             physics=physics,
-            obs=flatten(self.observe(physics, new_task)),
-            reward=reward,
+            **observations(self.randomization, self.observe, physics, new_task, state.key),
+            reward=reward if state.duration is None else state.duration * reward,
             terminated=terminated,
             truncated=over & ~terminated,
             valid=jnp.ones((), bool),
@@ -238,9 +269,11 @@ class ContinuousEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Steps on the feet and all steps, summed over the leading axis of ``state``."""
-        on_feet = state.metrics["on_feet"]
-        return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
+        """Nominal steps on the feet and of all time, summed over the leading axis of ``state``."""
+        on_feet, duration = state.metrics["on_feet"], state.duration
+        if duration is None:
+            return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
+        return {"on_feet": jnp.sum(duration * on_feet), "steps": jnp.sum(duration)}
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
         """Stronger pushes as the worlds are more on their feet, and more joints."""
@@ -259,10 +292,10 @@ class ContinuousEnv:
 
         To hold a body is to put it after every control step where it was before, whatever the engine did.
         """
-        helped, dt = before.task.assist, self.control_dt
+        helped, dt = before.task.assist, control_seconds(before.task, self.control_dt)
         due = is_due(self.config.assist, helped, dt)
         body = before.physics.kinematics
-        new = self.poses.draw(helped.count, body.qpos[:2], jax.random.fold_in(before.key, _ASSIST_STREAM))
+        new = self.poses.draw(helped.count, body.qpos[:2], jax.random.fold_in(before.key, ASSIST_STREAM))
         physics, start = self._start(jax.tree.map(lambda a, b: jnp.where(due, a, b), new, body))
         task = dataclasses.replace(
             stepped.task,
@@ -271,8 +304,9 @@ class ContinuousEnv:
             fresh=start.fresh,
             previous_action=start.previous_action,
         )
-        held = held_step(stepped, physics, flatten(self.observe(physics, task)), task)
-        held = dataclasses.replace(held, truncated=task.age >= self.max_steps)
+        seen = observations(self.randomization, self.observe, physics, task, before.key)
+        held = held_step(stepped, physics, task, **seen)
+        held = dataclasses.replace(held, truncated=task.age >= self._most_steps(task))
         holds = due | (helped.held > 0)
         chosen = self.select(holds, held, stepped)
         fallen = chosen.task.phase == Phase.FALLEN.value
@@ -283,11 +317,11 @@ class ContinuousEnv:
             metrics=chosen.metrics | {"assisted": holds.astype(jnp.float32)},
         )
 
-    def control(self, action: jax.Array, guide: GuideState) -> jax.Array:
+    def control(self, action: jax.Array, guide: GuideState, control_dt: float | jax.Array) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
             return self.offset(action)
-        ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + self.control_dt))
+        ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + control_dt))
         return ahead.qpos[7:] + self.offset(action)
 
     def offset(self, action: jax.Array) -> jax.Array:
@@ -297,7 +331,8 @@ class ContinuousEnv:
 
     def observe(self, physics: PhysicsState, task: ContinuousTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.continuous_observation`."""
-        ahead = dataclasses.replace(task.guide, time=task.guide.time + self.control_dt)
+        control_dt = control_seconds(task, self.control_dt)
+        ahead = dataclasses.replace(task.guide, time=task.guide.time + control_dt)
         target = self.guide.sample(ahead)
         parts = observation.body_parts(physics, self.parts)
         parts |= {"strain": strain(self.parts, physics), "previous_action": task.previous_action}
@@ -316,13 +351,22 @@ class ContinuousEnv:
         standing = jnp.asarray(self.body.standing_height)
         return next_phase(self.config.phases, previous, height, standing, up, speed)
 
-    def _pushed(self, physics: PhysicsState, push: PushState) -> PhysicsState:
-        """``physics`` with the push that goes on, at the chest."""
-        force = physics.xfrc_applied.at[self.parts.chest, :3].set(current_force(push))
-        return dataclasses.replace(physics, xfrc_applied=force)
+    def _most_steps(self, task: ContinuousTask) -> int | jax.Array:
+        """Control steps of the longest life of this world."""
+        if task.drawn is None:
+            return self.max_steps
+        return steps_in(self.config.life_seconds, task.drawn.control_dt)
 
-    def _next_push(self, ctx: ContinuousContext, key: jax.Array) -> PushState:
-        return next_push(self.config.pushes, ctx.push_strength, self.parts.mass, self.control_dt, key)
+    def _next_push(self, ctx: ContinuousContext, control_dt: float | jax.Array, key: jax.Array) -> PushState:
+        return next_push(self.config.pushes, ctx.push_strength, self.parts.mass, control_dt, key)
+
+    def _randomized(self, task: ContinuousTask, key: jax.Array) -> ContinuousTask:
+        """``task`` at its start in a world of its own, if worlds are randomised."""
+        if self.randomization is None:
+            return task
+        idle = self.control(jnp.zeros(self.action_dim), task.guide, 0.0)
+        variant, drawn = self.randomization.draw(idle, jax.random.fold_in(key, DRAW_STREAM))
+        return dataclasses.replace(task, variant=variant, drawn=drawn)
 
     def _terms(self, inputs: ContinuingInputs, body: Kinematics, guide: GuideState) -> dict[str, jax.Array]:
         """The named terms of the reward.
@@ -352,7 +396,7 @@ class ContinuousEnv:
             action=action,
             previous_action=jnp.where(task.fresh, action, task.previous_action),
             phase=new_task.phase,
-            control_dt=self.control_dt,
+            control_dt=control_seconds(task, self.control_dt),
         )  # fmt: skip
 
     def _metric_names(self) -> list[str]:

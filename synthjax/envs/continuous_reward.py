@@ -20,7 +20,7 @@ def reward_inputs(
     action: jax.Array,
     previous_action: jax.Array,
     phase: jax.Array,
-    control_dt: float,
+    control_dt: float | jax.Array,
 ) -> ContinuingInputs:
     """The inputs of the step from ``before`` at time t to ``physics`` at t+1.
 

@@ -24,6 +24,12 @@ class DriftConfig:
     rate: float = 0.01  # relative change per update
 
 
+def tightness(config: DriftConfig, limit: jax.Array) -> jax.Array:
+    """How far a ``limit`` () has come on its way from the widest to the narrowest, from 0 to 1.  -> ()."""
+    way = config.widest - config.narrowest
+    return jnp.clip((config.widest - limit) / way, 0.0, 1.0) if way > 0.0 else jnp.ones(())
+
+
 def update_limit(config: DriftConfig, limit: jax.Array, failure_rate: jax.Array) -> jax.Array:
     """The limit () in metres after an update in which ``failure_rate`` () of the steps ended in failure."""
     factor = jnp.where(

@@ -138,7 +138,7 @@ class Guide:
         """Share of the clip's speed at a pose distance ().  -> ()."""
         return jnp.clip(2.0 - distance / self.config.full_speed_below, self.config.slowest, 1.0)
 
-    def advance(self, state: GuideState, body: Kinematics, control_dt: float) -> GuideState:
+    def advance(self, state: GuideState, body: Kinematics, control_dt: float | jax.Array) -> GuideState:
         """The guide after a control step that led to ``body``."""
         config = self.config
         # The body is at t+1, so it is compared with where the guide is then if it does not wait.

@@ -19,9 +19,24 @@ from synthjax.envs import imitation_observation as observation
 from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
 from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
 from synthjax.envs.drift import DriftConfig, update_limit
-from synthjax.envs.observation import ObservationLayout, flatten
+from synthjax.envs.observation import ObservationLayout
+from synthjax.envs.pushes import PushState
+from synthjax.envs.randomization import (
+    DRAW_STREAM,
+    PUSH_STREAM,
+    Drawn,
+    Randomization,
+    RandomizationConfig,
+    control_seconds,
+    duration_of,
+    model_of,
+    observations,
+    transmitted,
+)
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.timing import steps_in
+from synthjax.envs.tracking_pushes import TrackingPushes
 from synthjax.envs.wrappers import select_state
 from synthjax.motion import quaternions as quat
 from synthjax.motion.clip import Clip
@@ -71,14 +86,23 @@ class ImitationTask:
     age: jax.Array  # () int32, control steps since the start
     previous_action: jax.Array  # (nu,)
     variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
+    push: PushState | None = None  # of a randomised world
+    drawn: Drawn | None = None  # what else has been drawn for it
 
 
 class ImitationEnv:
     """``synthjax.types.Env`` for imitation; see the module's docstring."""
 
     def __init__(
-        self, body: Body, physics: Physics, clips: list[Clip], config: ImitationConfig, seed: int = 0
+        self,
+        body: Body,
+        physics: Physics,
+        clips: list[Clip],
+        config: ImitationConfig,
+        seed: int = 0,
+        randomization: RandomizationConfig | None = None,
     ):
+        """``randomization``: of worlds from :meth:`reset`; those from :meth:`start_from` are nominal."""
         self.body, self.physics, self.config = body, physics, config
         self.clips = tuple(clips)
         self.library = MotionLibrary.from_clips(clips)
@@ -88,7 +112,11 @@ class ImitationEnv:
         )  # fmt: skip
         self.reward = tracking_reward(config.reward)
         self.control_dt = physics.control_dt
-        self.max_steps = round(config.max_episode_seconds / self.control_dt)
+        self.max_steps = round(config.max_episode_seconds / self.control_dt)  # of a nominal world
+        self.randomization = self.pushes = None
+        if randomization is not None:
+            self.randomization = Randomization(randomization, body, self.control_dt, seed)
+            self.pushes = TrackingPushes(randomization.pushes, config.drift, body)
         self.action_dim = body.model.nu
         self.bodies = np.arange(1, body.model.nbody)
         self.root = 1
@@ -125,14 +153,18 @@ class ImitationEnv:
         key, bin_key, state_key = jax.random.split(key, 3)
         chosen = jax.random.categorical(bin_key, jnp.log(ctx.sampler.probabilities))
         member = jax.random.randint(state_key, (), 0, self.resets.per_bin)
-        return self.start_from(self.resets, chosen * self.resets.per_bin + member, key)
+        physics, task = self._start(self.resets, chosen * self.resets.per_bin + member)
+        return self._state(physics, self._randomized(ctx, task, key), key)
 
     def start_from(self, table: ResetTable, index: jax.Array, key: jax.Array) -> EnvState:
         """The start state ``index`` () of a table, the environment's own or another of the same clips."""
-        physics, task = self._start(table, index)
+        return self._state(*self._start(table, index), key)
+
+    def _state(self, physics: PhysicsState, task: ImitationTask, key: jax.Array) -> EnvState:
+        """A world before its first step."""
         return EnvState(
             physics=physics,
-            obs=flatten(self.observe(physics, task)),
+            **observations(self.randomization, self.observe, physics, task, key),
             reward=jnp.zeros(()),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool),
@@ -140,15 +172,25 @@ class ImitationEnv:
             task=task,
             metrics={name: jnp.zeros(()) for name in self._metric_names()},
             key=key,
+            duration=duration_of(task, self.control_dt),
         )
 
     def step(self, ctx: ImitationContext, state: EnvState, action: jax.Array) -> EnvState:
         """One control step.  The reference that is tracked and rewarded is that of t+1."""
         task = state.task
-        time = task.time + self.control_dt
+        control_dt = control_seconds(task, self.control_dt)
+        time = task.time + control_dt
         reference = self.library.sample(task.clip, time)
-        physics = self.physics.step(task.variant, state.physics, self.control(action, reference))
-        new_task = dataclasses.replace(task, time=time, age=task.age + 1, previous_action=action)
+        command, drawn = transmitted(task.drawn, self.control(action, reference))
+        before, push = state.physics, task.push
+        if self.pushes is not None and push is not None:
+            before = self.pushes.felt(before, push)
+            push_key = jax.random.fold_in(state.key, PUSH_STREAM)
+            push = self.pushes.after(push, ctx.drift_limit, control_dt, push_key)
+        physics = self.physics.step(model_of(task, self.physics.n_substeps), before, command)
+        new_task = dataclasses.replace(
+            task, time=time, age=task.age + 1, previous_action=action, push=push, drawn=drawn
+        )
 
         undesired = self.undesired_contacts(physics, task.clip, time)
         terms = self._terms(physics, reference, action, task.previous_action, undesired)
@@ -159,7 +201,8 @@ class ImitationEnv:
         )
         if self.config.terminate_on_fall:
             terminated |= undesired > 0
-        out_of_time = (new_task.age >= self.max_steps) | self.clip_is_over(task.clip, time)
+        most = self.max_steps if drawn is None else steps_in(self.config.max_episode_seconds, control_dt)
+        out_of_time = (new_task.age >= most) | self.clip_is_over(task.clip, time)
         reward = jnp.where(terminated, 0.0, total(terms))
         metrics = {
             "body_error_mm": 1000.0 * jnp.mean(world_distances(physics.kinematics, reference)),
@@ -168,14 +211,15 @@ class ImitationEnv:
             "completed": (out_of_time & ~terminated).astype(jnp.float32),
             "bad_world": physics.bad.astype(jnp.float32),
             "overflow": physics.overflow.astype(jnp.float32),
+            **({} if self.pushes is None else {"push_strength": self.pushes.strength(ctx.drift_limit)}),
             **self.curriculum.metrics(ctx.curriculum),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
         return dataclasses.replace(
             state,
             physics=physics,
-            obs=flatten(self.observe(physics, new_task)),
-            reward=reward,
+            **observations(self.randomization, self.observe, physics, new_task, state.key),
+            reward=reward if state.duration is None else state.duration * reward,
             terminated=terminated,
             truncated=out_of_time & ~terminated,
             valid=jnp.ones((), bool),
@@ -188,13 +232,13 @@ class ImitationEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Failures and visits per bin and ends of episodes, summed over the leading axis of ``state``."""
+        """Failures and steps per bin and ends of episodes, summed over the leading axis of ``state``."""
         task = state.task
         bins = self.resets.bin_of(task.clip, self.library.time_in_clip(task.clip, task.time))
         zeros = jnp.zeros(self.resets.num_bins)
         return {
             "failures": zeros.at[bins].add(state.terminated.astype(jnp.float32)),
-            "visits": zeros.at[bins].add(1.0),
+            "visits": zeros.at[bins].add(1.0 if state.duration is None else state.duration),
             "completed": jnp.sum(state.metrics["completed"]),
             "ended": jnp.sum((state.terminated | state.truncated).astype(jnp.float32)),
         }
@@ -241,7 +285,8 @@ class ImitationEnv:
         parts |= {"previous_action": task.previous_action}
         parts |= observation.phase_parts(task.time, duration, self.library.loop[task.clip])
         for steps in self.config.lookahead:
-            target = self.library.sample(task.clip, task.time + steps * self.control_dt)
+            ahead = steps * control_seconds(task, self.control_dt)
+            target = self.library.sample(task.clip, task.time + ahead)
             parts |= observation.target_parts(
                 body, target, self.root, jnp.asarray(self.key_bodies), f"target{steps}"
             )
@@ -253,10 +298,21 @@ class ImitationEnv:
         touching = physics.ground_contact[self.fall_bodies] > 0
         return jnp.sum(touching & ~allowed).astype(jnp.float32)
 
+    def _randomized(self, ctx: ImitationContext, task: ImitationTask, key: jax.Array) -> ImitationTask:
+        """``task`` at its start in a world of its own, if worlds are randomised."""
+        if self.randomization is None or self.pushes is None:
+            return task
+        idle = self.control(jnp.zeros(self.action_dim), self.library.sample(task.clip, task.time))
+        variant, drawn = self.randomization.draw(idle, jax.random.fold_in(key, DRAW_STREAM))
+        push_key = jax.random.fold_in(key, PUSH_STREAM)
+        push = self.pushes.next(ctx.drift_limit, drawn.control_dt, push_key)
+        return dataclasses.replace(task, variant=variant, drawn=drawn, push=push)
+
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         sample = jax.eval_shape(self._terms_of_first_start)
         names = ["body_error_mm", "reward", "failed", "completed", "bad_world", "overflow"]
+        names += [] if self.pushes is None else ["push_strength"]
         names += self.curriculum.metrics(self.curriculum.init())
         return names + [f"reward_{name}" for name in sample]
 

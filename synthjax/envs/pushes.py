@@ -12,14 +12,23 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from synthjax.envs.timing import steps_in
+from synthjax.types import PhysicsState
+
 
 @dataclasses.dataclass(frozen=True)
-class PushConfig:
+class Pushes:
     """How strong pushes are and how often they come."""
 
     speed: float = 0.5  # m/s, most that a push's impulse gives the whole body; 0 pushes nobody
     every_seconds: float = 4.0  # mean time from the end of one push to the next
     seconds: float = 0.2  # how long one lasts
+
+
+@dataclasses.dataclass(frozen=True)
+class PushConfig(Pushes):
+    """Pushes that follow how much a body is on its feet."""
+
     none_below: float = 0.6  # share of time on its feet up to which nobody is pushed
     full_above: float = 0.8  # and from which on pushes have their full speed
 
@@ -32,16 +41,11 @@ class PushState:
     wait: jax.Array  # () int32, control steps until it begins; not above zero while it lasts
 
 
-def push_steps(config: PushConfig, control_dt: float) -> int:
-    """Control steps that a push lasts."""
-    return max(1, round(config.seconds / control_dt))
-
-
 def push_force(
-    config: PushConfig, speed: jax.Array, angle: jax.Array, mass: float, control_dt: float
+    config: Pushes, speed: jax.Array, angle: jax.Array, mass: float, control_dt: float | jax.Array
 ) -> jax.Array:
     """Force (3,) in N of a push by ``speed`` () m/s towards ``angle`` () rad from the world's x axis."""
-    newtons = mass * speed / (push_steps(config, control_dt) * control_dt)
+    newtons = mass * speed / (steps_in(config.seconds, control_dt) * control_dt)
     return newtons * jnp.stack([jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)])
 
 
@@ -56,7 +60,7 @@ def no_push() -> PushState:
 
 
 def next_push(
-    config: PushConfig, strength: jax.Array, mass: float, control_dt: float, key: jax.Array
+    config: Pushes, strength: jax.Array, mass: float, control_dt: float | jax.Array, key: jax.Array
 ) -> PushState:
     """A push in any direction by up to ``strength`` () of the configured speed, after a while.
 
@@ -77,10 +81,18 @@ def current_force(push: PushState) -> jax.Array:
     return jnp.where(push.wait <= 0, push.force, 0.0)
 
 
-def advance_push(config: PushConfig, push: PushState, following: PushState, control_dt: float) -> PushState:
+def pushed(physics: PhysicsState, body: int, push: PushState) -> PhysicsState:
+    """``physics`` with the push that goes on, at the body with the id ``body``."""
+    force = physics.xfrc_applied.at[body, :3].set(current_force(push))
+    return dataclasses.replace(physics, xfrc_applied=force)
+
+
+def advance_push(
+    config: Pushes, push: PushState, following: PushState, control_dt: float | jax.Array
+) -> PushState:
     """The push after a control step; ``following`` once it is over."""
     wait = push.wait - 1
-    over = wait <= -push_steps(config, control_dt)
+    over = wait <= -steps_in(config.seconds, control_dt)
     gone_on = dataclasses.replace(push, wait=wait)
     chosen: PushState = jax.tree.map(lambda a, b: jnp.where(over, a, b), following, gone_on)
     return chosen

@@ -12,6 +12,8 @@ from synthjax.types import Kinematics, PhysicsState
 # Model fields that may differ between worlds, by MjModel name.  Values are stacked arrays; a world
 # without variation passes an empty dictionary.
 ModelVariant = dict[str, jax.Array]
+# The one field that no body is made with: a world's own substep () in s, and with it its control step.
+SUBSTEP = "opt.timestep"
 
 
 class Physics(Protocol):
@@ -34,7 +36,10 @@ class Physics(Protocol):
         ...
 
     def step(self, variant: ModelVariant, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
-        """One control step: ``n_substeps`` of ``sim_dt`` under constant ``ctrl`` (nu,)."""
+        """One control step: ``n_substeps`` of ``sim_dt`` under constant ``ctrl`` (nu,).
+
+        A variant with ``SUBSTEP`` has its own ``sim_dt``: the same number of substeps, of another length.
+        """
         ...
 
     def select(self, pred: jax.Array, on_true: PhysicsState, on_false: PhysicsState) -> PhysicsState:

@@ -112,7 +112,7 @@ class MjxPhysics:
             name: values[self._pair_source] if name.startswith("pair_") else values
             for name, values in variant.items()
         }
-        return self._nominal.replace(**own)
+        return self._nominal.tree_replace(own)
 
     def _kinematics(self, variant: ModelVariant, qpos: jax.Array, qvel: jax.Array) -> Kinematics:
         model = self._varied(variant)

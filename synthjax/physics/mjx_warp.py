@@ -66,7 +66,7 @@ class WarpPhysics(MjxPhysics):
         template = self._template(len(worlds[1].qpos))
 
         def one(variant: ModelVariant, inputs: Inputs) -> Outputs:
-            model = self._warp_model.replace(**variant)
+            model = self._warp_model.tree_replace(variant)
             data = template.replace(**inputs._asdict())
             data = jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(model, d), data)
             return Outputs(

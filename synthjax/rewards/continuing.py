@@ -46,7 +46,8 @@ class ContinuingInputs:
     action: jax.Array  # (nu,) a_t in policy units
     previous_action: jax.Array  # (nu,) a_{t-1}
     phase: jax.Array  # () int, a value of ``phases.Phase``
-    control_dt: float = struct.field(pytree_node=False)  # s between t and t+1
+    # s between t and t+1, of a reward's own trace where steps differ in length
+    control_dt: float | jax.Array = struct.field(pytree_node=False)
 
 
 class ContinuingReward(Protocol):

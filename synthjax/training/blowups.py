@@ -22,6 +22,7 @@ class Trail:
     action: jax.Array  # (..., action_dim) of the policy
     bad: jax.Array  # (...) bool, the step made the world non-finite or unstable
     done: jax.Array  # (...) bool, a new episode begins after the step
+    duration: jax.Array | None = None  # (...) of the step, in nominal control steps; None: one
 
 
 @struct.dataclass
@@ -41,6 +42,7 @@ def trail_of(before: EnvState, action: jax.Array, stepped: EnvState) -> Trail:
         action=action,
         bad=stepped.physics.bad,
         done=stepped.terminated | stepped.truncated,
+        duration=stepped.duration,
     )
 
 
@@ -54,6 +56,7 @@ def no_trail(env: EnvState, action_dim: int, length: int) -> Trail:
         action=jnp.zeros((length, worlds, action_dim), qpos.dtype),
         bad=jnp.zeros((length, worlds), bool),
         done=jnp.ones((length, worlds), bool),
+        duration=None if env.duration is None else jnp.ones((length, worlds)),
     )
 
 

@@ -16,6 +16,7 @@ from synthjax.bodies import Body, make_body
 from synthjax.configs.train import PhysicsConfig, TrainConfig
 from synthjax.envs.continuous import ContinuousEnv
 from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.randomization import RandomizationConfig, bodies_bytes
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions
@@ -66,15 +67,20 @@ class Run:
             "clips": " ".join(f"{clip.name}:{clip.hash}" for clip in self.clips),
             "unroll_length": str(self.config.agent.unroll_length),
             "curriculum": self.config.task.curriculum.identity,
+            "randomized_worlds": str(self.config.randomize).lower(),
         }
 
 
 def _imitation(config: TrainConfig, body: Body, physics: Physics, clips: list[Clip]) -> ImitationEnv:
-    return ImitationEnv(body, physics, clips, config.task, seed=config.seed)
+    return ImitationEnv(body, physics, clips, config.task, config.seed, _randomization(config))
 
 
 def _continuous(config: TrainConfig, body: Body, physics: Physics, clips: list[Clip]) -> ContinuousEnv:
-    return ContinuousEnv(body, physics, clips, config.task, seed=config.seed)
+    return ContinuousEnv(body, physics, clips, config.task, config.seed, _randomization(config))
+
+
+def _randomization(config: TrainConfig) -> RandomizationConfig | None:
+    return config.randomization if config.randomize else None
 
 
 def _ppo(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> PPO:
@@ -103,6 +109,8 @@ def build(config: TrainConfig) -> Run:
       UserError: something in it does not exist or does not fit together.
     """
     body = make_body(config.body.name, config.body.actuation, config.body.drive)
+    if config.randomize:
+        check_memory(bodies_bytes(body, config.randomization.bodies), _fewer_bodies)
     physics = build_physics(config.physics, body)
     clips = resolve_motions(config.motion, body)
     env = ENVS[config.env](config, body, physics, clips)
@@ -135,6 +143,10 @@ def build_physics(config: PhysicsConfig, body: Body) -> Physics:
     return make_physics(engine, body, config.sim_dt, config.n_substeps)
 
 
+def _fewer_bodies(excess: int) -> str:
+    return "lower --randomization.bodies"
+
+
 def check_run_fits(run: Run) -> None:
     """Estimates memory from shapes alone, before anything is allocated.
 
@@ -150,4 +162,6 @@ def check_run_fits(run: Run) -> None:
     trail = 8 * run.config.agent.batch_size * (run.body.model.nq + run.body.model.nv + run.body.model.nu)
     split = 2 * worlds + resident + run.agent.working_bytes() + trail
     copied = 2 * (tree_bytes(state) - worlds - resident)
+    if run.config.randomize:
+        copied += tree_bytes(run.env.randomization.variants)
     check_memory(copied + split // run.program.mesh.size, run.agent.memory_advice)

@@ -16,6 +16,8 @@ from rich.table import Table
 from synthjax.envs import pushes
 from synthjax.envs.getup_starts import SIDES, content_hash, getup_starts, side_of
 from synthjax.envs.reset_table import pack
+from synthjax.envs.timing import steps_in
+from synthjax.training import changed_bodies as bodies
 from synthjax.training.build import Run
 from synthjax.training.display import Shown
 from synthjax.training.getup import (
@@ -51,13 +53,21 @@ class ContinuousEvaluator:
         "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }
 
-    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+    def __init__(
+        self,
+        run: Run,
+        deterministic: bool = True,
+        seconds: float | None = None,
+        changed_bodies: bool = False,
+    ):
         """``seconds`` in which an attempt must begin to stand; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
         self.seconds = seconds or run.config.evaluation.seconds
         self.filmed = seconds or FILMED_SECONDS
         self._policy = make_policy(run, deterministic)
         self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
+        self.bodies = bodies.CHANGED if changed_bodies else bodies.NOMINAL
+        self._variants = bodies.changed_bodies(run.body, self._batch) if changed_bodies else {}
         self._qpos = np.zeros((0, run.body.model.nq))
         self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.gather(row), key)))
 
@@ -86,6 +96,7 @@ class ContinuousEvaluator:
             "seconds": self.seconds,
             "starts": content_hash(self._falls(episodes)),
             "mode": "deterministic" if self.deterministic else "stochastic",
+            "bodies": self.bodies,
             "all": self._score(trace).as_dict(),
             "sides": {
                 side: self._score(trace, sides == i).as_dict()
@@ -98,7 +109,7 @@ class ContinuousEvaluator:
     def table(self, report: dict[str, Any]) -> Table:
         """The report for the terminal: a row for each side that attempts start on and each kind of push."""
         table = Table(
-            title=f"Get-up within {report['seconds']:g} s, {report['mode']}",
+            title=f"Get-up within {report['seconds']:g} s, {report['mode']}, {report['bodies']}",
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
@@ -140,7 +151,7 @@ class ContinuousEvaluator:
 
         def run_batch(qpos: np.ndarray, keys: jax.Array) -> AttemptTrace:
             rows = pack(env.body.model, qpos, np.zeros((len(qpos), env.body.model.nv)))
-            first = self._start(jnp.asarray(rows, jnp.float32), keys)
+            first = bodies.with_bodies(self._start(jnp.asarray(rows, jnp.float32), keys), self._variants)
             return run_attempts(env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
         return in_batches(self._falls(count), self._batch, run_batch)
@@ -153,7 +164,7 @@ class ContinuousEvaluator:
         """
         mesh, env, config = self.run.program.mesh, self.run.env, self.run.config.task.pushes
         agent_state = copied(mesh, agent_state)
-        until = round(PUSH_AFTER / env.control_dt) + pushes.push_steps(config, env.control_dt)
+        until = round(PUSH_AFTER / env.control_dt) + steps_in(config.seconds, env.control_dt)
         steps = until + round((self.seconds + HOLD_SECONDS) / env.control_dt)
         standing = pack(env.body.model, env.body.standing_qpos[None], np.zeros((1, env.body.model.nv)))
 
@@ -163,7 +174,7 @@ class ContinuousEvaluator:
 
         def run_batch(angles: np.ndarray, keys: jax.Array) -> AttemptTrace:
             rows = np.repeat(standing, len(angles), axis=0)
-            first = self._start(jnp.asarray(rows, jnp.float32), keys)
+            first = bodies.with_bodies(self._start(jnp.asarray(rows, jnp.float32), keys), self._variants)
             task = dataclasses.replace(first.task, push=jax.vmap(at)(jnp.asarray(angles, jnp.float32)))
             first = split(mesh, dataclasses.replace(first, task=task))
             return run_attempts(env, self._policy, agent_state, first, steps, mesh)

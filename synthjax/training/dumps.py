@@ -51,7 +51,7 @@ def write_dump(run: Run, run_dir: Path, name: str, env_steps: int, trail: Trail)
             body=run.config.body.name,
             actuation=run.body.actuation,
             drive=run.body.drive,
-            control_dt=run.env.control_dt,
+            control_dt=run.env.control_dt * (1.0 if trail.duration is None else float(trail.duration[-1])),
             env_steps=env_steps,
         )
     for old in sorted(folder.glob("*.npz"), key=lambda file: file.stat().st_mtime_ns)[:-KEPT]:

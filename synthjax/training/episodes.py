@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
+from synthjax.training import changed_bodies as bodies
 from synthjax.training.build import Run
 from synthjax.training.evaluation import EpisodeTrace, run_episodes
 from synthjax.training.mesh import copied, split
@@ -20,13 +21,20 @@ NO_NOISE = StartNoise(0.0, 0.0, 0.0)
 class Episodes:
     """Runs episodes of a policy in batches of one size, so that all of them compile once."""
 
-    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+    def __init__(
+        self,
+        run: Run,
+        deterministic: bool = True,
+        seconds: float | None = None,
+        changed_bodies: bool = False,
+    ):
         """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
         self.seconds = seconds or run.config.evaluation.seconds
         self._policy = make_policy(run, deterministic)
         self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
         self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
+        self._variants = bodies.changed_bodies(run.body, self._batch) if changed_bodies else {}
         self._tables: dict[StartNoise, ResetTable] = {}
 
     def spread(self, agent_state: PyTree, noise: StartNoise, episodes: int) -> EpisodeTrace:
@@ -55,7 +63,7 @@ class Episodes:
         steps = round(self.seconds / self.run.env.control_dt)
 
         def run_batch(batch: np.ndarray, keys: jax.Array) -> EpisodeTrace:
-            first = self._start(table, jnp.asarray(batch), keys)
+            first = bodies.with_bodies(self._start(table, jnp.asarray(batch), keys), self._variants)
             return run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
         return in_batches(starts, self._batch, run_batch)

@@ -45,12 +45,18 @@ class Evaluator(Protocol):
         ...
 
 
-EVALUATORS: dict[str, Callable[[Run, bool, float | None], Evaluator]] = {
+EVALUATORS: dict[str, Callable[[Run, bool, float | None, bool], Evaluator]] = {
     "imitation": ImitationEvaluator,
     "continuous": ContinuousEvaluator,
 }
 
 
-def make_evaluator(run: Run, deterministic: bool = True, seconds: float | None = None) -> Evaluator:
-    """The evaluator of the run's environment; ``seconds`` as in the run's configuration if not given."""
-    return EVALUATORS[run.config.env](run, deterministic, seconds)
+def make_evaluator(
+    run: Run, deterministic: bool = True, seconds: float | None = None, changed_bodies: bool = False
+) -> Evaluator:
+    """The evaluator of the run's environment; ``seconds`` as in the run's configuration if not given.
+
+    Worlds are nominal ones, whatever the run was trained in, or with ``changed_bodies`` those of
+    :mod:`synthjax.training.changed_bodies`.
+    """
+    return EVALUATORS[run.config.env](run, deterministic, seconds, changed_bodies)

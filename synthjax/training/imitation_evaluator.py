@@ -12,6 +12,7 @@ from rich.table import Table
 
 from synthjax.envs.reset_table import StartNoise
 from synthjax.training.build import Run
+from synthjax.training.changed_bodies import CHANGED, NOMINAL
 from synthjax.training.display import Shown
 from synthjax.training.episodes import NO_NOISE, Episodes
 from synthjax.training.offscreen import RendererUnavailable
@@ -31,13 +32,21 @@ class ImitationEvaluator:
         "reward": ("reward per step", lambda value: f"{value:.3f}"),
         "completion": ("episode completion", lambda value: f"{value:.0%}"),
         "body_error_mm": ("body error", lambda value: f"{value:.0f} mm"),
+        "push_strength": ("pushes", lambda value: f"{value:.0%}"),
         "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }
 
-    def __init__(self, run: Run, deterministic: bool = True, seconds: float | None = None):
+    def __init__(
+        self,
+        run: Run,
+        deterministic: bool = True,
+        seconds: float | None = None,
+        changed_bodies: bool = False,
+    ):
         """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
-        self.episodes = Episodes(run, deterministic, seconds)
+        self.bodies = CHANGED if changed_bodies else NOMINAL
+        self.episodes = Episodes(run, deterministic, seconds, changed_bodies)
 
     def figures(self, agent_state: PyTree, episodes: int) -> dict[str, float]:
         """Figures of ``episodes`` exact starts by the fixed rule."""
@@ -68,6 +77,7 @@ class ImitationEvaluator:
             "rule": "fail: any body > 0.5 m off after aligning root xy and yaw, or a fall body on the ground",
             "seconds": self.episodes.seconds,
             "mode": "deterministic" if self.deterministic else "stochastic",
+            "bodies": self.bodies,
             "nominal": score(nominal).as_dict(),
             "start_noise": score(noisy).as_dict(),
             "clips": {name: scores.as_dict() for name, scores in scores_by_clip(nominal, names).items()},
@@ -77,7 +87,7 @@ class ImitationEvaluator:
     def table(self, report: dict[str, Any]) -> Table:
         """The report for the terminal: one row per clip, and one for noisy starts."""
         table = Table(
-            title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}",
+            title=f"Evaluation: {report['seconds']:g} s episodes, {report['mode']}, {report['bodies']}",
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,

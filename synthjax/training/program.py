@@ -110,6 +110,9 @@ class TrainProgram:
                 truncated=stepped.truncated,
                 valid=stepped.valid,
                 extras=extras,
+                duration=stepped.duration,
+                exact_obs=env_state.exact_obs,
+                next_exact_obs=stepped.exact_obs,
             )
             # A world that blew up may have terms of the reward that are not finite.
             metrics = jax.tree.map(jnp.nanmean, stepped.metrics)

@@ -38,7 +38,8 @@ def load_policy(
     Raises:
       UserError: no checkpoint, or one that does not fit its configuration.
     """
-    config = load_config(folder)
+    # Whoever acts does so in nominal worlds, whatever it was trained in.
+    config = dataclasses.replace(load_config(folder), randomize=False)
     if motion is not None and config.env != "imitation":
         raise UserError(f"--motion is for imitation: the clips of {folder} are part of its observation.")
     if motion is not None:

@@ -13,6 +13,7 @@ from flax import struct
 
 from synthjax.agents import distributions
 from synthjax.agents.collective import batch_mean, mean_over
+from synthjax.agents.discounting import over_durations
 from synthjax.agents.masks import blank, sample_weights
 from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
@@ -32,7 +33,7 @@ class PPOState:
     opt_state: optax.OptState
     learning_rate: jax.Array  # ()
     normalizer: Normalizer
-    failure_rate: jax.Array  # () moving average of failures per environment step
+    failure_rate: jax.Array  # () moving average of failures per nominal environment step
     updates: jax.Array  # () int32, batches learned from
     gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
 
@@ -47,6 +48,7 @@ class Batch:
     mean: jax.Array  # of that policy
     advantage: jax.Array
     target: jax.Array  # value target
+    exact_obs: jax.Array | None  # normalised, what the value is of; None: obs
     weights: jax.Array  # zero where the step is not valid, with a mean of one over the whole batch
 
 
@@ -142,11 +144,17 @@ class PPO:
         config = self.config
         data, weights = blank(data), sample_weights(data.valid, axis)
         obs = self._normalize(state.normalizer, data.obs)
-        next_obs = self._normalize(state.normalizer, data.next_obs)
-        values = self._value(state.params, obs)
+        # Asymmetric (Pinto et al. 2018): only the policy has to do with what noisy sensors say.
+        exact = None if data.exact_obs is None else self._normalize(state.normalizer, data.exact_obs)
+        next_obs = data.next_obs if data.next_exact_obs is None else data.next_exact_obs
+        next_obs = self._normalize(state.normalizer, next_obs)
+        values = self._value(state.params, obs if exact is None else exact)
+        gamma, gae_lambda = (
+            over_durations(factor, data.duration) for factor in (config.gamma, config.gae_lambda)
+        )
         advantages, targets = losses.generalized_advantage(
             config.reward_scale * data.reward, values, self._value(state.params, next_obs),
-            data.terminated, data.truncated, data.valid, config.gamma, config.gae_lambda,
+            data.terminated, data.truncated, data.valid, gamma, gae_lambda,
         )  # fmt: skip
         batch = Batch(
             obs=obs,
@@ -155,6 +163,7 @@ class PPO:
             mean=data.extras["mean"],
             advantage=losses.normalize_advantages(advantages, weights, config.advantage_clip, axis),
             target=targets,
+            exact_obs=exact,
             weights=weights,
         )
         batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
@@ -175,7 +184,7 @@ class PPO:
         (params, opt_state, learning_rate), metrics = jax.lax.scan(
             epoch, carry, jax.random.split(key, config.num_epochs)
         )
-        failures = batch_mean(weights * data.terminated, axis)
+        failures = _failure_rate(data, weights, axis)
         known = batch_mean(weights, axis) > 0.0
         new_state = PPOState(
             params=params,
@@ -261,7 +270,8 @@ class PPO:
         policy_loss, clip_fraction = losses.clipped_surrogate(
             log_prob, batch.log_prob, batch.advantage, batch.weights, config.clip_ratio
         )
-        error = self._value(params, batch.obs) - batch.target
+        value_obs = batch.obs if batch.exact_obs is None else batch.exact_obs
+        error = self._value(params, value_obs) - batch.target
         value_loss = 0.5 * jnp.mean(batch.weights * error * error)
         loss = policy_loss + config.value_coefficient * value_loss
         kl = jnp.mean(batch.weights * distributions.gaussian_kl(batch.mean, std, mean, std))
@@ -309,6 +319,15 @@ class PPO:
     def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
         value: jax.Array = self.value.apply(params["value"], obs)  # type: ignore[assignment]
         return value[..., 0]
+
+
+def _failure_rate(data: Transition, weights: jax.Array, axis: str | None) -> jax.Array:
+    """Failures per nominal environment step of the valid steps of a batch, (); see :mod:`masks`."""
+    rate = batch_mean(weights * data.terminated, axis)
+    if data.duration is None:
+        return rate
+    time = batch_mean(weights * data.duration, axis)
+    return rate / jnp.where(time > 0.0, time, 1.0)
 
 
 def _spread(noise: jax.Array, gains: jax.Array) -> jax.Array:

@@ -16,8 +16,8 @@ def generalized_advantage(
     terminated: jax.Array,
     truncated: jax.Array,
     valid: jax.Array,
-    gamma: float,
-    gae_lambda: float,
+    gamma: float | jax.Array,
+    gae_lambda: float | jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """GAE (Schulman et al. 2016, equation 16) with terminations and time limits told apart.
 
@@ -35,8 +35,8 @@ def generalized_advantage(
       terminated: (T, N) bool, at t+1.
       truncated: (T, N) bool, at t+1.
       valid: (T, N) bool, the step from t to t+1 is the action's doing.
-      gamma: discount.
-      gae_lambda: lambda.
+      gamma: discount, of all steps or of each (T, N).
+      gae_lambda: lambda, likewise.
 
     Returns:
       Advantages (T, N) and value targets A_t + V(s_t) (T, N), without meaning where not valid.

@@ -173,7 +173,7 @@ class SAC:
             # A plain average until a moving one has seen enough.
             reward_rate=update_reward_rate(
                 state.reward_rate, data.reward, data.valid,
-                jnp.maximum(config.reward_rate_step, 1.0 / (state.updates + 1.0)), axis,
+                jnp.maximum(config.reward_rate_step, 1.0 / (state.updates + 1.0)), axis, data.duration,
             ),
             updates=state.updates + 1,
         )  # fmt: skip
