@@ -97,8 +97,8 @@ def advance_assist(
 def held_step(stepped: EnvState, physics: PhysicsState, task: PyTree, **seen: jax.Array) -> EnvState:
     """A control step of a body that is held, instead of ``stepped``: nothing ends and nothing is earned.
 
-    ``seen`` are the observations of the pose.  Metrics of what the body does have no value, which is NaN; that
-    it is on its feet does not count.
+    ``seen`` are the observations of the pose.  Metrics of what the body does have no value, which is NaN;
+    that it is on its feet does not count.
     """
     nothing, nan = jnp.zeros(()), jnp.full((), jnp.nan)
     metrics = dict.fromkeys(("on_feet", "failed", "completed", "bad_world"), nothing)
