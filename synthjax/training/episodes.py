@@ -58,7 +58,7 @@ class Episodes:
             first = self._start(table, jnp.asarray(batch), keys)
             return run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
-        return in_batches(starts, self._batch, run_batch)
+        return in_batches(starts, self._batch, run_batch, mesh)
 
     def _table(self, noise: StartNoise) -> ResetTable:
         if noise not in self._tables:
