@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, cast
 
 import tyro
 from rich.console import Console, Group
@@ -23,6 +23,10 @@ from rich.text import Text
 
 import synthjax
 from synthjax.errors import UserError, unknown
+from synthjax.training.rendezvous import DistributedConfig
+
+if TYPE_CHECKING:
+    from synthjax.configs import TrainConfig
 
 Config = TypeVar("Config")
 Options = TypeVar("Options")
@@ -133,23 +137,54 @@ class TrainOptions(Generic[Config]):
     preset: str | None = None  # named settings, which the other options change; cpu or gpu as found
     run_dir: Path | None = None  # folder of a new run; one under runs/ if not given
     resume: _Resume = None  # go on with this run, or with the newest; other options change its settings
+    # train in several processes, on one machine or many
+    distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
 
 
 # Short forms of options that stand deeper in the configuration.
-SHORT = {"--num-envs": "--agent.num-envs", "--physics": "--physics.engine"}
+SHORT = {
+    "--num-envs": "--agent.num-envs",
+    "--physics": "--physics.engine",
+    "--distributed": "--distributed.auto",
+}
 
 
 def train(args: list[str]) -> None:
     """Train a policy; ends with an evaluation and a video.
 
-    --num-envs N and --physics ENGINE are short for --agent.num-envs and --physics.engine.
+    --num-envs N, --physics ENGINE and --distributed are short for --agent.num-envs, --physics.engine and
+    --distributed.auto.
     """
-    from synthjax import configs
     from synthjax.physics.dispatch import wait_for_computations
-    from synthjax.training import devices, run_folder
+    from synthjax.training import processes
 
     wait_for_computations()
     args = [_long_form(arg) for arg in args]
+    with processes.joined(_distributed(args)):
+        with processes.together():
+            config, folder, resume = _planned(args)
+
+        from synthjax.training import run
+
+        run.train(config, folder, resume)
+
+
+def _distributed(args: list[str]) -> DistributedConfig:
+    """How the processes find one another: read before anything else, so that a mistake in it can end all."""
+    if "-h" in args or "--help" in args:
+        return DistributedConfig()
+    parser = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--distributed.auto", dest="auto", action="store_true")
+    for name, kind in (("coordinator", str), ("processes", int), ("process", int), ("timeout", float)):
+        parser.add_argument(f"--distributed.{name}", dest=name, type=kind, default=argparse.SUPPRESS)
+    return DistributedConfig(**vars(parser.parse_known_args(args)[0]))
+
+
+def _planned(args: list[str]) -> tuple[TrainConfig, Path, bool]:
+    """What ``train`` is to do: the configuration, the folder, and whether to resume."""
+    from synthjax import configs
+    from synthjax.training import devices, run_folder
+
     # These four decide what the defaults of all the others are, so they are read first.
     first = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
     first.add_argument("--env", default="imitation")
@@ -173,11 +208,10 @@ def train(args: list[str]) -> None:
     if resumed is not None and (config.env, config.algorithm) != (base.env, base.algorithm):
         raise UserError(f"{resumed} is a run of --env {base.env} --agent {base.algorithm}: start a new one.")
     configs.validate(config)
+    if options.distributed.wanted and resumed is None and options.run_dir is None:
+        raise UserError("Several processes need one folder: give all the same --run-dir, on shared storage.")
     folder = resumed or run_folder.new_run_folder(config, options.run_dir)
-
-    from synthjax.training import run
-
-    run.train(run_folder.anchored(config), folder, resume=resumed is not None)
+    return run_folder.anchored(config), folder, resumed is not None
 
 
 def _long_form(arg: str) -> str:

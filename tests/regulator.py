@@ -61,5 +61,5 @@ class Regulator:
         return EnvState(
             physics=restored(still, nu=2), obs=x, reward=reward, terminated=jnp.zeros((), bool),
             truncated=age >= TIME_LIMIT, valid=jnp.ones((), bool), task=age, key=key,
-            metrics={"reward": reward, "bad_world": jnp.zeros(())},
+            metrics={"reward": reward} | dict.fromkeys(("bad_world", "completed", "failed"), jnp.zeros(())),
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import random
 import signal
@@ -115,6 +116,21 @@ def test_signal_saves_and_ends_cleanly(tiny_run: Run, tmp_path: Path) -> None:
     assert not finished
     assert trainer.checkpoints.latest_step() == trainer.env_steps(state)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_record_that_cannot_be_written_ends_the_run_before_its_checkpoint(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    class Full(MetricsWriter):
+        def write(self, env_steps, metrics, kind="train"):
+            if env_steps > EPOCH:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().write(env_steps, metrics, kind)
+
+    trainer = trainer_of(tiny_run, tmp_path, StopAfter(10**9))
+    with Full(tmp_path) as writer, pytest.raises(OSError, match="No space left"):
+        trainer.train(trainer.prepare(resume=False), writer)
+    assert trainer.checkpoints.steps() == [EPOCH]
 
 
 @pytest.mark.slow

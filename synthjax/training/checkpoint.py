@@ -20,6 +20,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from synthjax.errors import UserError
+from synthjax.training import processes
 from synthjax.training.checkpoint_checks import (
     cannot_write,
     check_expected,
@@ -46,6 +47,9 @@ class CheckpointManager:
     can be kept by the newest one only: it goes from the others once a newer checkpoint is whole.  Saving is
     synchronous, so that the state it is given may be donated right after; without a replay it takes a
     fraction of a second.
+
+    In a run of several processes all of them save and restore together, in one folder that all share.  Each
+    writes what its devices hold; what is there, and whether it is whole, is what the first one finds.
     """
 
     def __init__(self, run_dir: Path, keep: int = 3, read_only: bool = False) -> None:
@@ -134,10 +138,11 @@ class CheckpointManager:
         items = {"state": ocp.args.PyTreeSave(storable(lasts)), "metadata": ocp.args.JsonSave(record)}
         if replay:
             items[REPLAY] = ocp.args.PyTreeSave(storable(replay))
-        check_room(self._folder, sum(array.nbytes for array in storable(leaves).values()))
+        with processes.together():
+            check_room(self._folder, sum(array.nbytes for array in storable(leaves).values()))
         try:
             self._orbax.save(step, args=ocp.args.Composite(**items), force=True)
-            if jax.process_index() == 0:
+            if processes.leads():
                 write_checksums(self._folder / str(step))
         except Exception as error:
             for leftover in self._folder.glob(f"{step}.orbax-checkpoint-tmp*"):
@@ -161,7 +166,7 @@ class CheckpointManager:
         Raises:
           UserError: checkpoints exist but none is whole, or see :meth:`restore`.
         """
-        steps = self.steps()
+        steps = processes.from_first(self.steps)
         for step in reversed(steps):
             try:
                 return self.restore(step, template, expected)
@@ -197,7 +202,7 @@ class CheckpointManager:
         if step not in self.steps():
             raise UserError(f"{self._folder} has no checkpoint {step}: choose one of {self.steps()}.")
         folder = self._folder / str(step)
-        damage = damage_of(folder, outside=REPLAY)
+        damage = processes.from_first(lambda: damage_of(folder, outside=REPLAY))
         if damage:
             raise DamagedCheckpoint(f"Checkpoint {folder} is damaged ({damage}).")
         leaves = named_leaves(template)
@@ -210,8 +215,7 @@ class CheckpointManager:
         lasting = {name: leaf for name, leaf in leaves.items() if name not in replay}
         stored = self._read(step, "state", lasting, partial)
         if replay:
-            lost = None if (folder / REPLAY).exists() else "only the newest one keeps it"
-            lost = lost or damage_of(folder, inside=REPLAY)
+            lost = processes.from_first(lambda: self._loss_of_replay(folder))
             if lost:
                 logger.warning(
                     "Checkpoint %s lacks its replay (%s): going on with an empty one.", folder, lost
@@ -251,9 +255,15 @@ class CheckpointManager:
         best = self.best_step()
         return [step for step in self.steps()[: -self._keep] if step != best]
 
+    def _loss_of_replay(self, folder: Path) -> str | None:
+        """Why a checkpoint that was saved with a replay has none that can be read; None if it has."""
+        if not (folder / REPLAY).exists():
+            return "only the newest one keeps it"
+        return damage_of(folder, inside=REPLAY)
+
     def _drop_replay(self, step: int) -> None:
         """Takes the replay out of an older checkpoint: by one renaming, so that it is never there in part."""
-        if jax.process_index() == 0:
+        if processes.leads():
             folder = self._folder / str(step)
             dropped = folder / f".{REPLAY}.dropped"
             # On Windows somebody may have it open: the next save tries again.
@@ -264,13 +274,15 @@ class CheckpointManager:
     def _set_aside(self, step: int) -> None:
         """Frees a damaged checkpoint's number, so that the run can save that step again."""
         if not self._read_only:
-            if jax.process_index() == 0:
-                folder = self._folder / str(step)
-                aside = folder.with_name(folder.name + DAMAGED)
-                if aside.exists():
-                    shutil.rmtree(aside)
-                folder.rename(aside)
+            processes.from_first(lambda: self._rename_damaged(step))
             self._orbax.reload()
+
+    def _rename_damaged(self, step: int) -> None:
+        folder = self._folder / str(step)
+        aside = folder.with_name(folder.name + DAMAGED)
+        if aside.exists():
+            shutil.rmtree(aside)
+        folder.rename(aside)
 
 
 class DamagedCheckpoint(UserError):

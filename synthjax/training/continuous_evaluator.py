@@ -122,15 +122,17 @@ class ContinuousEvaluator:
             table.add_row(name, *_cells(GetupScores(**values)))
         return table
 
-    def render(self, agent_state: PyTree, path: Path) -> str:
+    def render(self, agent_state: PyTree, path: Path | None) -> str:
         """Writes a video of four attempts, one from each side, one after the other.
 
         Returns:
-          One line for the user: where the video is, or which package brings it.
+          One line for the user: where the video is, or which package brings it; nothing without ``path``.
         """
         run = self.run
-        rate = 1.0 / run.env.control_dt
         trace = self._attempts(agent_state, len(SIDES))
+        if path is None:
+            return ""
+        rate = 1.0 / run.env.control_dt
         frames = round(self.filmed * rate)
         attempts = np.asarray(trace.qpos).swapaxes(0, 1)[:, :frames]
         poses = np.concatenate([resample(run.body.model, attempt, rate) for attempt in attempts])
@@ -154,7 +156,7 @@ class ContinuousEvaluator:
             first = bodies.with_bodies(self._start(jnp.asarray(rows, jnp.float32), keys), self._variants)
             return run_attempts(env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
-        return in_batches(self._falls(count), self._batch, run_batch)
+        return in_batches(self._falls(count), self._batch, run_batch, mesh)
 
     def _pushed(self, agent_state: PyTree, speed: float) -> GetupScores:
         """What comes after a push by ``speed`` m/s at a body that stands, from each direction.
@@ -180,7 +182,7 @@ class ContinuousEvaluator:
             return run_attempts(env, self._policy, agent_state, first, steps, mesh)
 
         angles = 2.0 * np.pi * np.arange(PUSH_DIRECTIONS) / PUSH_DIRECTIONS
-        trace = in_batches(angles, self._batch, run_batch)
+        trace = in_batches(angles, self._batch, run_batch, mesh)
         return self._score(jax.tree.map(lambda x: x[until:], trace))
 
     def _falls(self, count: int) -> np.ndarray:

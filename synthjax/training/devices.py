@@ -117,7 +117,7 @@ def check_memory(bytes_needed: int, advice: Callable[[int], str]) -> None:
         bytes_needed: estimate made before anything is allocated.
         advice: says what to lower for so many bytes too many.
     """
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     free = available_memory(device)
     if free is not None and bytes_needed > free:
         raise UserError(

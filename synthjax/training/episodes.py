@@ -66,7 +66,7 @@ class Episodes:
             first = bodies.with_bodies(self._start(table, jnp.asarray(batch), keys), self._variants)
             return run_episodes(self.run.env, self._policy, agent_state, split(mesh, first), steps, mesh)
 
-        return in_batches(starts, self._batch, run_batch)
+        return in_batches(starts, self._batch, run_batch, mesh)
 
     def _table(self, noise: StartNoise) -> ResetTable:
         if noise not in self._tables:

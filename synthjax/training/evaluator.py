@@ -16,7 +16,11 @@ from synthjax.types import PyTree
 
 
 class Evaluator(Protocol):
-    """Evaluation, report and video of a run's policies; ``agent_state`` is the agent's part of the state."""
+    """Evaluation, report and video of a run's policies; ``agent_state`` is the agent's part of the state.
+
+    Rollouts are split over the devices of all processes, which therefore evaluate together; each has the
+    figures of all episodes.
+    """
 
     shown: ClassVar[Shown]  # the training metrics that the user sees
 
@@ -40,8 +44,11 @@ class Evaluator(Protocol):
         """A report for the terminal."""
         ...
 
-    def render(self, agent_state: PyTree, path: Path) -> str:
-        """Writes a video; says where it is, or which package brings it."""
+    def render(self, agent_state: PyTree, path: Path | None) -> str:
+        """Writes a video; says where it is, or which package brings it.
+
+        Without ``path`` this process only takes part in the rollouts, for another one that writes.
+        """
         ...
 
 

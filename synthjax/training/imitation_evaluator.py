@@ -103,14 +103,16 @@ class ImitationEvaluator:
             table.add_row(name, *_cells(Scores(**values)))
         return table
 
-    def render(self, agent_state: PyTree, path: Path) -> str:
+    def render(self, agent_state: PyTree, path: Path | None) -> str:
         """Writes a video that goes through the clips, each from its first frame; falls are not cut.
 
         Returns:
-          One line for the user: where the video is, or which package brings it.
+          One line for the user: where the video is, or which package brings it; nothing without ``path``.
         """
         run = self.run
         trace = self.episodes.firsts(agent_state)
+        if path is None:
+            return ""
         rate = 1.0 / run.env.control_dt
         bodies: list[np.ndarray] = []
         references: list[np.ndarray] = []

@@ -46,7 +46,7 @@ def storable(leaves: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(leaf: Any) -> Any:
     if isinstance(leaf, jax.ShapeDtypeStruct):
         plain = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         return jax.ShapeDtypeStruct(plain.shape, plain.dtype, sharding=leaf.sharding or device)
     if isinstance(leaf, jax.Array):
         return jax.random.key_data(leaf) if _is_key(leaf) else leaf

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from synthjax.training.mesh import COPIED, SPLIT, over_worlds
+from synthjax.training.mesh import COPIED, SPLIT, fetched, over_worlds
 from synthjax.training.policies import SEED, Policy
 from synthjax.types import Env, EnvState, PyTree
 
@@ -69,19 +69,22 @@ def batch_size(episodes: int, mesh: Mesh) -> int:
     return mesh.size * math.ceil(episodes / mesh.size)
 
 
-def in_batches(starts: np.ndarray, size: int, run: Callable[[np.ndarray, jax.Array], Trace]) -> Trace:
+def in_batches(
+    starts: np.ndarray, size: int, run: Callable[[np.ndarray, jax.Array], Trace], mesh: Mesh
+) -> Trace:
     """A trace (T, N, ...) on the host of one rollout from each of ``starts`` (N, ...).
 
     Args:
       starts: one row a rollout; repeated to fill the last batch.
       size: of a batch.
       run: (starts of a batch, random keys (size,)) -> its trace.
+      mesh: the devices that it runs on.
     """
     batches = math.ceil(len(starts) / size)
     padded = starts[np.resize(np.arange(len(starts)), batches * size)]
     traces = []
     for number, batch in enumerate(np.split(padded, batches)):
         key = jax.random.fold_in(jax.random.key(SEED), number)
-        traces.append(jax.device_get(run(batch, jax.random.split(key, size))))
+        traces.append(fetched(mesh, run(batch, jax.random.split(key, size))))
     whole: Trace = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1)[:, : len(starts)], *traces)
     return whole

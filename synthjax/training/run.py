@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import jax
 from rich.console import Console
 
 from synthjax.configs import TrainConfig
-from synthjax.training import devices, run_folder
-from synthjax.training.build import build, check_run_fits
+from synthjax.training import devices, processes, run_folder
+from synthjax.training.build import Run, build, check_run_fits
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.display import Phase, TrainingDisplay
 from synthjax.training.evaluator import make_evaluator
@@ -20,30 +26,42 @@ from synthjax.training.reporting import report_file, video_file
 def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     """Trains in ``folder`` until the configured steps, if any, are done or the user stops it.
 
+    A run of several processes calls this in each of them; the first one alone writes and shows.
+
     Raises:
       UserError: something in the configuration does not exist, fit or match the folder's checkpoint.
     """
-    console = Console(markup=False)  # "[cuda]" and folder names are text
+    # "[cuda]" and folder names are text.
+    console = Console(markup=False, quiet=not processes.leads())
     devices.enable_compilation_cache()
     if hint := devices.unused_gpu_hint():
         console.print(hint, soft_wrap=True)
-    run = build(config)
-    check_run_fits(run)
+    with processes.together():
+        run = build(config)
+        check_run_fits(run)
+        evaluator = make_evaluator(run)
+    processes.check_same(_settings(run))
+    run_folder.check_shared(folder)
     console.print(
         f"{folder}: {config.motion} on {run.body.name}/{run.body.actuation}, {run.physics.name} physics, "
         f"{config.agent.num_envs} environments, {run.env.control_dt * 1000:.0f} ms control step"
+        f"{_devices(run)}"
         f"{', until it is stopped' if config.forever else ''}",
         soft_wrap=True,
     )
-    evaluator = make_evaluator(run)
     with TrainingDisplay(str(folder), config.end, evaluator.shown, console=console) as display:
-        trainer = Trainer(run, evaluator, folder, display)
-        state = trainer.prepare(resume)
-        # Not before: a resumption that is refused leaves the run its own configuration.
-        run_folder.save_config(folder, config)
+        with processes.together():
+            trainer = Trainer(run, evaluator, folder, display)
+            state = trainer.prepare(resume)
         display.resume_at(trainer.env_steps(state))
         resumed_at = trainer.env_steps(state) if resume else None
-        with MetricsWriter(folder, resumed_at) as writer:
+        with contextlib.ExitStack() as record:
+            writer = None
+            with processes.together():
+                if processes.leads():
+                    # Not before: a resumption that is refused leaves the run its own configuration.
+                    run_folder.save_config(folder, config)
+                    writer = record.enter_context(MetricsWriter(folder, resumed_at))
             state, finished = trainer.train(state, writer)
         if not finished:
             display.message(f"Stopped. Go on with: synthjax train --resume {folder}")
@@ -51,8 +69,33 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         display.phase(Phase.EVALUATING)
         acting = run.agent.acting(state.agent)
         report = evaluator.report(acting, 2 * config.evaluation.episodes)
-        write_json(report_file(folder), report)
+        with processes.together():
+            if processes.leads():
+                write_json(report_file(folder), report)
         display.phase(Phase.RENDERING)
-        video = evaluator.render(acting, video_file(folder))
+        with processes.together():
+            video = evaluator.render(acting, video_file(folder) if processes.leads() else None)
     console.print(evaluator.table(report))
     console.print(video, soft_wrap=True)
+
+
+def _devices(run: Run) -> str:
+    count, several = run.program.mesh.size, run.program.mesh.is_multi_process
+    return f", {count} devices of {jax.process_count()} processes" if several else ""
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """What the processes of a run must share; files by what is in them, as their places may differ."""
+    config = dataclasses.asdict(run.config) | {"motion": None, "body": run.config.body.actuation}
+    versions = {package: metadata.version(package) for package in ("synthjax", "jax", "jaxlib", "mujoco")}
+    return dict(_options("--", config)) | run.training_identity | versions
+
+
+def _options(prefix: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All settings by the names of their options."""
+    for name, value in settings.items():
+        option = prefix + name.replace("_", "-")
+        if isinstance(value, dict):
+            yield from _options(f"{option}.", value)
+        else:
+            yield option, value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 from synthjax.configs import TrainConfig, get, type_of
 from synthjax.errors import UserError, unknown
 from synthjax.motion.library import shipped_names
+from synthjax.training import processes
 from synthjax.training.dataclass_json import from_json, write_json
 
 RUNS = Path("runs")  # below the working folder
 CONFIG_FILE = "config.json"
+_SHARED_SECONDS = 10.0  # in which a file of one machine shows on the others
 
 
 def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
@@ -36,6 +39,41 @@ def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
         copies += 1
         folder = RUNS / f"{name}-{copies}"
     return folder
+
+
+def check_shared(folder: Path) -> None:
+    """Refuses a folder that is not the same for all processes of a run; it is made if missing.
+
+    Raises:
+      UserError: a process sees another one.
+    """
+    if not processes.several():
+        return
+
+    def mark() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".shared-", dir=folder, delete=False) as file:
+            return Path(file.name).name
+
+    def sees(name: str) -> bool:
+        deadline = time.monotonic() + _SHARED_SECONDS
+        while not (folder / name).exists():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    name = processes.from_first(mark)
+    try:
+        with processes.together():
+            if not sees(name):
+                raise UserError(
+                    f"{folder.absolute()} is not the folder that process 0 sees there: give a --run-dir on "
+                    "storage that all processes share."
+                )
+    finally:
+        if processes.leads():
+            (folder / name).unlink(missing_ok=True)
 
 
 def anchored(config: TrainConfig) -> TrainConfig:
