@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import motion_sources as sources
 import numpy as np
 import pytest
 from motion_sources import FIGURE, NAMES, PARENTS, turn, write
+from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
@@ -136,12 +138,15 @@ def test_helpers_of_a_rig_are_left_alone() -> None:
 
 
 def test_an_unknown_knee_is_guessed_and_shown_as_such() -> None:
-    names = tuple("Scharnier" if name == "LeftLowerLeg" else name for name in NAMES)
+    names = tuple("[/knee]" if name == "LeftLowerLeg" else name for name in NAMES)
     match = match_rig(names, PARENTS)
-    assert names[match.joints["LeftLowerLeg"]] == "Scharnier"
+    assert names[match.joints["LeftLowerLeg"]] == "[/knee]"
     assert match.how["LeftLowerLeg"] == GUESS
     table = rig_table(match, names)
     assert table.row_count == len(WANTED)
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(table)
+    assert "[/knee]" in shown.getvalue()  # a name of the file's is no markup
 
 
 def test_what_is_no_human_is_refused_with_the_lists() -> None:

@@ -32,7 +32,7 @@ def clip_table(options: ListOptions) -> Table:
     for column in ("s", "frames/s", "loop", "source", "licence"):
         table.add_column(column, no_wrap=True)
     for path in sorted(shipped_folder().glob("*.npz")):
-        table.add_row(path.stem, *_columns(path))
+        table.add_row(path.stem, *map(Text, _columns(path)))
     if not options.folder.is_dir() and options != ListOptions():
         raise UserError(f"There is no folder '{options.folder}': check the path.")
     own = sorted(options.folder.glob("*.npz"))
@@ -43,7 +43,7 @@ def clip_table(options: ListOptions) -> Table:
             columns = _columns(path)
         except UserError:
             columns = ("", "", "", "no clip, or damaged", "")
-        table.add_row(Text(str(path)), *columns)
+        table.add_row(Text(str(path)), *map(Text, columns))
     return table
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from synthjax.bodies import Body, make_body
 from synthjax.motion.build_clips import read_sources
@@ -130,7 +131,8 @@ def report_table(report: ClipReport) -> Table:
     row = dataclasses.asdict(report)
     for key, name in list(_COLUMNS.items())[1:]:
         if row[key] is not None:
-            table.add_row(name, ("yes" if report.loop else "no") if key == "loop" else str(row[key]))
+            figure = ("yes" if report.loop else "no") if key == "loop" else str(row[key])
+            table.add_row(name, Text(figure))
     return table
 
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from synthjax.errors import UserError
 from synthjax.motion import rig_names
@@ -24,7 +25,7 @@ WANTED = (
         "UpperLeg", "LowerLeg", "Foot", "Toes", "Shoulder", "UpperArm", "LowerArm", "Hand")),
 )  # fmt: skip
 GUESS = "guessed from the tree"
-_SHOWN = 40  # names in an error
+_SHOWN, _LONGEST = 40, 60  # names in an error, and characters of a name
 
 _Add = Callable[[str, int | None, str], None]  # bone, joint, how it was found
 
@@ -187,7 +188,9 @@ def demand_humanoid(match: RigMatch, names: Sequence[str], file: str) -> None:
     missing = [bone for bone in NEEDED if bone not in match.joints]
     if not missing:
         return
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = ", ".join(name[:_LONGEST] for name in names[:_SHOWN]) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )
     raise UserError(
         f"'{file}' is not on a humanoid rig that is known: {', '.join(missing)} "
         f"{'is' if len(missing) == 1 else 'are'} not among its joints ({shown}); if it is a human, say "
@@ -202,10 +205,9 @@ def rig_table(match: RigMatch, names: Sequence[str]) -> Table:
         table.add_column(column)
     for bone in WANTED:
         if bone in match.joints:
+            name = Text(names[match.joints[bone]][:_LONGEST])  # no markup, whatever a file calls its joints
             guessed = match.how[bone] == GUESS
-            table.add_row(
-                bone, names[match.joints[bone]], match.how[bone], style="yellow" if guessed else None
-            )
+            table.add_row(bone, name, match.how[bone], style="yellow" if guessed else None)
         else:
             table.add_row(bone, "-", "missing, not needed", style="dim")
     return table

@@ -61,6 +61,13 @@ def scaled_tree(
     ``local[j]`` is translation (T, 3), rotation (T, 4, w last) and scale (T, 3) of joint j.
     """
     frames = len(local[0][0]) if local else 0
+    with np.errstate(over="ignore", invalid="ignore"):  # readers check what comes out
+        return _scaled_tree(parents, local, frames)
+
+
+def _scaled_tree(
+    parents: Sequence[int], local: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], frames: int
+) -> tuple[np.ndarray, np.ndarray]:
     positions, out = np.zeros((frames, len(parents), 3)), np.zeros((frames, len(parents), 4))
     world: list[Rotation] = []
     linear: list[np.ndarray] = []  # (T, 3, 3) rotations and scales down to each joint

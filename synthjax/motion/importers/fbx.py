@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthjax.errors import UserError, unknown
-from synthjax.motion.importers.reading import ReadOptions, check_size, choose_take, read_bytes
+from synthjax.motion.importers.reading import ReadOptions, check_size, choose_take, read_bytes, sane
 from synthjax.motion.source import SourceMotion, scaled_tree
 
 _SECONDS = 300.0  # that reading may take
@@ -41,10 +41,13 @@ def read_fbx(path: Path, options: ReadOptions) -> SourceMotion:
         raise UserError(f"'{path}' has left-handed axes: export it with right-handed ones, y or z up.")
     parents = tuple(int(parent) for parent in arrays["parents"])
     posed = arrays["posed"].astype(np.float64)
-    if not (np.isfinite(posed).all() and np.isfinite(arrays["rest"]).all()):
-        raise UserError(f"'{path}' holds numbers that are not finite: export it again.")
+    turned = min(np.abs(rows[..., 3:7]).max(axis=-1).min() for rows in (posed, arrays["rest"]))
+    if not (sane(posed) and sane(arrays["rest"]) and turned > 0.1):
+        raise UserError(f"'{path}' holds numbers that are not finite, or far too large: export it again.")
     rest = scaled_tree(parents, [(row[None, :3], row[None, 3:7], row[None, 7:]) for row in arrays["rest"]])
     positions, rotations = scaled_tree(parents, [(rows[:, :3], rows[:, 3:7], rows[:, 7:]) for rows in posed])
+    if not (sane(positions) and sane(rest[0])):
+        raise UserError(f"'{path}' scales its joints beyond all measure: export it again.")
     return SourceMotion(
         kind="FBX",
         take=take,

@@ -23,6 +23,7 @@ from synthjax.motion.importers.reading import (
     check_size,
     choose_take,
     read_bytes,
+    sane,
 )
 from synthjax.motion.source import SourceMotion, scaled_tree
 
@@ -53,8 +54,8 @@ def read_gltf(path: Path, options: ReadOptions) -> SourceMotion:
     try:
         content, binary = _split(read_bytes(path))
         motion = _Reader(path, content, binary).motion(options)
-        _finite(motion.positions)
-        _finite(motion.rotations)
+        _checked(motion.positions)
+        _checked(motion.rotations)
         return motion
     except _BadFile as wrong:
         raise UserError(f"'{path}' cannot be read: {wrong}.") from None
@@ -184,11 +185,11 @@ class _Reader:
             matrix = np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
             scale = np.linalg.norm(matrix[:3, :3], axis=0)
             rotation = Rotation.from_matrix(matrix[:3, :3] / scale).as_quat()
-            return _finite(matrix[:3, 3]), _finite(rotation), _finite(scale)
+            return _checked(matrix[:3, 3]), _checked(rotation), _checked(scale)
         translation = np.array(node.get("translation", (0.0, 0.0, 0.0)), dtype=np.float64).reshape(3)
         rotation = np.array(node.get("rotation", (0.0, 0.0, 0.0, 1.0)), dtype=np.float64).reshape(4)
         scale = np.array(node.get("scale", (1.0, 1.0, 1.0)), dtype=np.float64).reshape(3)
-        return _finite(translation), _unit(rotation), _finite(scale)
+        return _checked(translation), _unit(rotation), _checked(scale)
 
     def _roles(self) -> dict[str, int]:
         """HumanBodyBones name -> node, of a VRM file."""
@@ -217,7 +218,7 @@ class _Reader:
         if count < 1 or start < 0 or stride < size or start + (count - 1) * stride + size > len(data):
             raise _BadFile("its animation reaches beyond its buffer, so it is cut off or damaged")
         rows = np.ndarray((count, width), item, data, start, (stride, item.itemsize))
-        return _finite(np.maximum(rows.astype(np.float64) / whole, -1.0 if whole > 1.0 else -np.inf))
+        return _checked(np.maximum(rows.astype(np.float64) / whole, -1.0 if whole > 1.0 else -np.inf))
 
     def _buffer(self, index: int) -> bytes:
         if index not in self.buffers:
@@ -236,14 +237,14 @@ class _Reader:
         return self.buffers[index]
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    if not np.isfinite(values).all():
-        raise _BadFile("it holds numbers that are not finite")
+def _checked(values: np.ndarray) -> np.ndarray:
+    if not sane(values):
+        raise _BadFile("it holds numbers that are not finite, or far too large")
     return values
 
 
 def _unit(quats: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(_finite(quats), axis=-1, keepdims=True)
+    norm = np.linalg.norm(_checked(quats), axis=-1, keepdims=True)
     if (norm < 1e-6).any():
         raise _BadFile("it holds rotations of no length")
     unit: np.ndarray = quats / norm
@@ -282,7 +283,7 @@ def _interpolated(
             + (-2 * t**3 + 3 * t**2) * values[before + 1]
             + (t**3 - t**2) * span[:, None] * arriving
         )
-        return _unit(out) if kind == "rotation" else _finite(out)
+        return _unit(out) if kind == "rotation" else _checked(out)
     if kind == "rotation":
         return np.asarray(Slerp(keys, Rotation.from_quat(values))(clipped).as_quat())
     t = ((clipped - keys[before]) / (keys[before + 1] - keys[before]))[:, None]

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from synthjax.errors import UserError, unknown
 
 MAX_FILE = 256 * 2**20  # bytes
@@ -14,6 +16,7 @@ MAX_JOINTS = 2000
 MAX_DEPTH = 200  # joints from the root to a leaf
 MAX_SAMPLES = 4_000_000  # joints times frames: 56 bytes each
 MAX_FPS = 1000.0
+MAX_NUMBER = 1e9  # no length, angle or factor of a motion is larger, in whatever unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +56,19 @@ def bad_line(path: Path, line: int, what: str) -> UserError:
 
 
 def number(path: Path, line: int, word: str) -> float:
-    """``word`` as a finite number."""
+    """``word`` as a number of a motion."""
     try:
         value = float(word)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise bad_line(path, line, f"'{word[:40]}' is not a number")
+    if not abs(value) <= MAX_NUMBER:
+        raise bad_line(path, line, f"'{word[:40]}' is not a number, or not one of a motion")
     return value
+
+
+def sane(values: np.ndarray) -> bool:
+    """Whether ``values`` are finite and of a size that occurs in motions."""
+    return bool((np.abs(values) <= MAX_NUMBER).all())
 
 
 def check_size(path: Path, frames: int, joints: int, fps: float) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
-from synthjax.motion.importers.reading import MAX_FILE, ReadOptions, check_size, read_bytes
+from synthjax.motion.importers.reading import MAX_FILE, ReadOptions, check_size, read_bytes, sane
 from synthjax.motion.source import SourceMotion, pose_tree
 
 _JOINTS: tuple[tuple[str, str, tuple[float, float, float]], ...] = (
@@ -70,7 +70,7 @@ def read_smpl(path: Path, options: ReadOptions) -> SourceMotion:
     fps = float(rate.reshape(()))
     check_size(path, len(poses), len(_JOINTS), fps)
     poses, trans = poses[:, :count].astype(np.float64), trans.astype(np.float64)
-    if not (np.isfinite(poses).all() and np.isfinite(trans).all() and np.abs(poses).max() < 1e3):
+    if not (sane(poses) and sane(trans)):
         raise UserError(f"'{path}' holds numbers that are not finite, or no rotations: export it again.")
     names = [joint for joint, _, _ in _JOINTS]
     parents = tuple(names.index(parent) if parent else -1 for _, parent, _ in _JOINTS)
