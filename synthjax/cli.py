@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 import synthjax
+from synthjax import cli_motion
 from synthjax.errors import UserError, unknown
 
 Config = TypeVar("Config")
@@ -373,14 +374,24 @@ def motion_import(args: list[str]) -> None:
     if out.exists():
         raise UserError(f"'{out}' is there already: give another file with --out, or remove it first.")
     from synthjax.bodies import make_body
+    from synthjax.motion.clip_file import save_clip
     from synthjax.motion.importers import ReadOptions
     from synthjax.motion.importing import read_human
+    from synthjax.motion.own_skeleton import own_clip
     from synthjax.motion.rig_file import read_rig_file
 
     console = Console()
+    body = make_body(options.body)
+    read = ReadOptions(options.take, options.skeleton)
+    own = own_clip(options.file, body, read, origin=options.source, licence=options.licence)
+    if own is not None:
+        save_clip(own, out)
+        said = f"Clip: {out}; the file has the body's own skeleton: its joint angles were taken as they are."
+        Console(markup=False).print(said, soft_wrap=True)
+        return
     reading = read_human(
         options.file,
-        options=ReadOptions(options.take, options.skeleton),
+        options=read,
         rig=None if options.rig is None else read_rig_file(options.rig),
         origin=options.source,
         licence=options.licence,
@@ -390,11 +401,9 @@ def motion_import(args: list[str]) -> None:
         facts.add_row(Text(what, "bold"), how)
     console.print(facts, *([] if reading.rig is None else [reading.rig]))
 
-    from synthjax.motion.clip_file import save_clip
     from synthjax.motion.report import measure, report_table
     from synthjax.motion.retarget import retarget
 
-    body = make_body(options.body)
     with console.status("retargeting"):
         clip = retarget(reading.motion, body)
         report = measure(clip, reading.motion, body)
@@ -407,7 +416,7 @@ def motion_import(args: list[str]) -> None:
 
 
 def motion(args: list[str]) -> None:
-    """Import motion files: motion import FILE."""
+    """Import, show, edit and export motions."""
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help"):
         Console().print(_help("motion ", MOTION_COMMANDS))
@@ -423,6 +432,7 @@ def _named(group: str, commands: dict[str, _Command]) -> dict[str, _Command]:
 
 MOTION_COMMANDS: dict[str, _Command] = {
     "import": motion_import,
+    **cli_motion.MOTION_COMMANDS,
 }
 
 COMMANDS: dict[str, _Command] = {
