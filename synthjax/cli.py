@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 import synthjax
+from synthjax import cli_motion
 from synthjax.errors import UserError, unknown
 from synthjax.training.rendezvous import DistributedConfig
 
@@ -504,7 +505,7 @@ def motion_list(args: list[str]) -> None:
 
 
 def motion(args: list[str]) -> None:
-    """Bring motion files onto a body; list and check clips."""
+    """Import, check, show, edit and export motions."""
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help"):
         Console().print(_help("motion ", MOTION_COMMANDS))
@@ -522,6 +523,7 @@ MOTION_COMMANDS: dict[str, _Command] = {
     "import": motion_import,
     "check": motion_check,
     "list": motion_list,
+    **cli_motion.MOTION_COMMANDS,
 }
 
 COMMANDS: dict[str, _Command] = {

@@ -70,6 +70,15 @@ def _content(clip: Clip) -> dict[str, Any]:
     }
 
 
+def is_clip(path: Path) -> bool:
+    """Whether ``path`` is a file with the arrays of a clip; there are other files that end in .npz."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {"qpos", "joint_names"} <= set(archive.files)
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return False
+
+
 def load_clip(path: Path, body: Body) -> Clip:
     """Read a clip for ``body``.
 

@@ -22,6 +22,7 @@ from synthjax.motion.humanoid import to_skeleton
 from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.importers.qpos_csv import FPS as CSV_FPS
 from synthjax.motion.importers.qpos_csv import read_qpos_csv
+from synthjax.motion.own_skeleton import own_clip
 from synthjax.motion.report import measure, report_table
 from synthjax.motion.rig_file import RigFile, read_rig_file
 from synthjax.motion.rigs import demand_humanoid, match_rig, rig_table
@@ -111,10 +112,10 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     joint_angles = options.file.suffix.lower() == ".csv"
     if options.fps is not None and not joint_angles:
         raise UserError(f"'{options.file}' says its frame rate itself: leave out --fps.")
-    if joint_angles:
-        body = make_body(options.body)
-        clip, motion = _of_joint_angles(options, body), None
-    else:
+    body = make_body(options.body)
+    motion = None
+    clip = _of_joint_angles(options, body) if joint_angles else _of_own_skeleton(options, body)
+    if clip is None:
         reading = read_human(
             options.file,
             options=ReadOptions(options.take, options.skeleton),
@@ -127,15 +128,22 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
             show(reading.rig)
         from synthjax.motion.retarget import retarget  # needs the extra "motion"
 
-        body = make_body(options.body)
         motion = reading.motion
         clip = retarget(motion, body)
+    elif not joint_angles:
+        show(Text("The file has the body's own skeleton: its joint angles are taken as they are."))
     save_clip(clip, out)
     show(report_table(measure(clip, motion, body)))
     command = ["synthjax", "train", "--motion", str(out)]
     if options.body != "synth":
         command += ["--body.name", options.body]
     show(Text(f"Clip: {out}\nTrain: {shlex.join(command)}"))
+
+
+def _of_own_skeleton(options: ImportOptions, body: Body) -> Clip | None:
+    """The clip of a file on the body's own skeleton, as 'motion export' writes it, else None."""
+    read = ReadOptions(options.take, options.skeleton)
+    return own_clip(options.file, body, read, origin=options.source, licence=options.licence)
 
 
 def _of_joint_angles(options: ImportOptions, body: Body) -> Clip:

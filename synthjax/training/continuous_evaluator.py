@@ -29,7 +29,7 @@ from synthjax.training.getup import (
 )
 from synthjax.training.mesh import copied, split
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.playback import VIDEO_FPS, resample
+from synthjax.training.playback import VIDEO_FPS, Recording, resample
 from synthjax.training.policies import make_policy
 from synthjax.training.rollout import batch_size, in_batches
 from synthjax.training.video import render_rollout
@@ -122,22 +122,25 @@ class ContinuousEvaluator:
             table.add_row(name, *_cells(GetupScores(**values)))
         return table
 
+    def recordings(self, agent_state: PyTree) -> list[Recording]:
+        """One attempt from each side, as long as it is filmed."""
+        rate = 1.0 / self.run.env.control_dt
+        trace = self._attempts(agent_state, len(SIDES))
+        attempts = np.asarray(trace.qpos).swapaxes(0, 1)[:, : round(self.filmed * rate)]
+        return [Recording(side, qpos, rate) for side, qpos in zip(SIDES, attempts, strict=True)]
+
     def render(self, agent_state: PyTree, path: Path | None) -> str:
         """Writes a video of four attempts, one from each side, one after the other.
 
         Returns:
           One line for the user: where the video is, or which package brings it; nothing without ``path``.
         """
-        run = self.run
-        trace = self._attempts(agent_state, len(SIDES))
+        recordings = self.recordings(agent_state)
         if path is None:
             return ""
-        rate = 1.0 / run.env.control_dt
-        frames = round(self.filmed * rate)
-        attempts = np.asarray(trace.qpos).swapaxes(0, 1)[:, :frames]
-        poses = np.concatenate([resample(run.body.model, attempt, rate) for attempt in attempts])
+        poses = [resample(self.run.body.model, each.qpos, each.rate) for each in recordings]
         try:
-            render_rollout(run.body, poses, None, VIDEO_FPS, path)
+            render_rollout(self.run.body, np.concatenate(poses), None, VIDEO_FPS, path)
         except RendererUnavailable as unavailable:
             return str(unavailable)
         return f"Video: {path}"

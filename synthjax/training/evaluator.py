@@ -12,6 +12,7 @@ from synthjax.training.build import Run
 from synthjax.training.continuous_evaluator import ContinuousEvaluator
 from synthjax.training.display import Shown
 from synthjax.training.imitation_evaluator import ImitationEvaluator
+from synthjax.training.playback import Recording
 from synthjax.types import PyTree
 
 
@@ -42,6 +43,10 @@ class Evaluator(Protocol):
 
     def table(self, report: dict[str, Any]) -> Table:
         """A report for the terminal."""
+        ...
+
+    def recordings(self, agent_state: PyTree) -> list[Recording]:
+        """The episodes that a video shows."""
         ...
 
     def render(self, agent_state: PyTree, path: Path | None) -> str:

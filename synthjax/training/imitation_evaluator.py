@@ -16,7 +16,7 @@ from synthjax.training.changed_bodies import CHANGED, NOMINAL
 from synthjax.training.display import Shown
 from synthjax.training.episodes import NO_NOISE, Episodes
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.playback import VIDEO_FPS, resample
+from synthjax.training.playback import VIDEO_FPS, Recording, resample
 from synthjax.training.scores import Scores, score, scores_by_clip, time_bins
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
@@ -103,27 +103,42 @@ class ImitationEvaluator:
             table.add_row(name, *_cells(Scores(**values)))
         return table
 
+    def recordings(self, agent_state: PyTree) -> list[Recording]:
+        """An episode of each clip from its first frame; falls are not cut."""
+        return [recording for recording, _ in self._with_references(agent_state)]
+
+    def _with_references(self, agent_state: PyTree) -> list[tuple[Recording, np.ndarray]]:
+        """Each clip has an equal share of the seconds at most.  The references are (T, nq) too."""
+        run = self.run
+        trace = self.episodes.firsts(agent_state)
+        rate = 1.0 / run.env.control_dt
+        share = self.episodes.seconds / len(run.clips)
+        out = []
+        for number, clip in enumerate(run.clips):
+            frames = max(2, round(rate * (share if clip.loop else min(share, clip.duration))))
+            qpos, reference = (
+                np.asarray(rows)[:frames, number] for rows in (trace.qpos, trace.reference_qpos)
+            )
+            out.append((Recording(clip.name, qpos, rate), reference))
+        return out
+
     def render(self, agent_state: PyTree, path: Path | None) -> str:
         """Writes a video that goes through the clips, each from its first frame; falls are not cut.
 
         Returns:
           One line for the user: where the video is, or which package brings it; nothing without ``path``.
         """
-        run = self.run
-        trace = self.episodes.firsts(agent_state)
+        recordings = self._with_references(agent_state)
         if path is None:
             return ""
-        rate = 1.0 / run.env.control_dt
-        bodies: list[np.ndarray] = []
-        references: list[np.ndarray] = []
-        for number, clip in enumerate(run.clips):
-            share = self.episodes.seconds / len(run.clips)
-            frames = max(2, round(rate * (share if clip.loop else min(share, clip.duration))))
-            for poses, qpos in ((bodies, trace.qpos), (references, trace.reference_qpos)):
-                poses.append(resample(run.body.model, np.asarray(qpos)[:frames, number], rate))
+        model = self.run.body.model
+        bodies, references = [], []
+        for recording, reference in recordings:
+            bodies.append(resample(model, recording.qpos, recording.rate))
+            references.append(resample(model, reference, recording.rate))
         try:
             render_rollout(
-                run.body, np.concatenate(bodies), np.concatenate(references), VIDEO_FPS, path,
+                self.run.body, np.concatenate(bodies), np.concatenate(references), VIDEO_FPS, path,
                 ghost_offset=GHOST_OFFSET,
             )  # fmt: skip
         except RendererUnavailable as unavailable:

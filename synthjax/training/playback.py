@@ -1,11 +1,22 @@
-"""Poses at a video's frame rate."""
+"""What a policy did, as poses, and poses at a video's frame rate."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import mujoco
 import numpy as np
 
 VIDEO_FPS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One episode or attempt, after every control step."""
+
+    name: str
+    qpos: np.ndarray  # (T, nq)
+    rate: float  # control steps a second
 
 
 def resample(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -53,8 +53,12 @@ def rollout_frames(
     *,
     size: tuple[int, int] = (640, 480),
     ghost_offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    decorate: Callable[[int, mujoco.MjvScene], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The frames of :func:`render_rollout`, each (height, width, 3) uint8, drawn as they are asked for."""
+    """The frames of :func:`render_rollout`, each (height, width, 3) uint8, drawn as they are asked for.
+
+    ``decorate`` is given each frame's number and its scene before it is drawn, to colour geoms or add some.
+    """
     expected = (len(qpos), body.model.nq)
     for name, rows in (("qpos", qpos), ("reference_qpos", reference_qpos)):
         if rows is not None and rows.shape != expected:
@@ -73,6 +77,8 @@ def rollout_frames(
             if reference_qpos is not None:
                 _pose(model, ghost, reference_qpos[t])
                 _add_ghost(model, ghost, option, perturb, ghost_offset, screen.scene)
+            if decorate is not None:
+                decorate(t, screen.scene)
             yield screen.draw()
 
 

@@ -1,0 +1,281 @@
+"""The commands ``synthjax motion`` for clips: preview, export, cut, join and resample."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import tyro
+from rich.console import Console
+
+from synthjax.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from synthjax.bodies import Body
+    from synthjax.motion import Clip
+    from synthjax.motion.skeleton import SkeletonMotion
+
+Options = TypeVar("Options")
+_Clip = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
+
+
+def _parse(
+    function: Callable[[list[str]], None], name: str, options: type[Options], args: list[str]
+) -> Options:
+    return tyro.cli(options, prog=f"synthjax motion {name}", description=inspect.getdoc(function), args=args)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreviewOptions:
+    """What is shown, and where the files go."""
+
+    clip: _Clip  # name of a shipped clip, clip file, or motion file of any format that is imported
+    out: Path = Path("previews")  # folder for NAME.html, NAME.png and NAME.mp4
+    source: Path | None = None  # motion file that a clip was made of, to be shown beside it
+    body: str = "synth"  # or the mapping file of your own body
+    rig: Path | None = None  # mapping file of the source's rig, where its names are not known
+    take: str | None = None  # which animation of a file that holds several; the longest if not given
+    skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
+
+
+def motion_preview(args: list[str]) -> None:
+    """Show a clip or motion file: player, contact sheet and video."""
+    options = _parse(motion_preview, "preview", PreviewOptions, args)
+    from synthjax.bodies import make_body
+    from synthjax.live.preview import write_preview
+    from synthjax.motion.clip_file import is_clip
+    from synthjax.motion.importers import READERS
+
+    console = Console(markup=False)
+    body = make_body(options.body)
+    file = Path(options.clip)
+    with console.status("reading") as status:
+        if file.suffix.lower() in READERS and not is_clip(file):
+            if options.source is not None:
+                raise UserError("--source is for a clip: a motion file is shown beside what is made of it.")
+            clip, motion = _imported(file, body, options)
+        else:
+            clip = _one_clip(options.clip, body)
+            motion = None if options.source is None else _read_human(options.source, options)
+        status.update("drawing")
+        said = write_preview(clip, body, options.out, motion)
+    for line in said:
+        console.print(line, soft_wrap=True)
+
+
+def _imported(file: Path, body: Body, options: PreviewOptions) -> tuple[Clip, SkeletonMotion | None]:
+    """What ``motion import`` would make of ``file``, and the figure in it, if that is not the body."""
+    from synthjax.motion.importers import ReadOptions
+    from synthjax.motion.own_skeleton import own_clip
+
+    own = own_clip(file, body, ReadOptions(options.take, options.skeleton))
+    if own is not None:
+        return own, None
+    from synthjax.motion.retarget import retarget
+
+    motion = _read_human(file, options)
+    return retarget(motion, body), motion
+
+
+def _read_human(file: Path, options: PreviewOptions) -> SkeletonMotion:
+    from synthjax.motion.importers import ReadOptions
+    from synthjax.motion.importing import read_human
+    from synthjax.motion.rig_file import read_rig_file
+
+    rig = None if options.rig is None else read_rig_file(options.rig)
+    return read_human(file, options=ReadOptions(options.take, options.skeleton), rig=rig).motion
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What is written, and as what."""
+
+    what: Annotated[
+        str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP_OR_RUN")
+    ]  # clip, or folder of a run
+    to: Path  # .bvh, .glb, .vrma, or .npz for a run's episode as a clip
+    episode: str | None = None  # which of a run's episodes: the clip, or the side it starts on
+    best: tyro.conf.FlagCreatePairsOff[bool] = False  # of a run, the best checkpoint instead of the newest
+    seconds: float | None = None  # of a run's episode; that of the run's evaluations if not given
+    body: str = "synth"  # of a clip: or the mapping file of your own body
+
+
+def motion_export(args: list[str]) -> None:
+    """Write a clip, or what a trained policy does, for Blender, Unity and other programs."""
+    options = _parse(motion_export, "export", ExportOptions, args)
+    from synthjax.motion.exporters import WRITERS
+    from synthjax.training.run_folder import CONFIG_FILE
+    from synthjax.training.whole_files import replacing
+
+    if options.to.suffix.lower() not in WRITERS:
+        raise UserError(f"--to is '{options.to}': the file ends in one of {', '.join(WRITERS)}.")
+    _demand_new("--to", options.to)
+    if (Path(options.what) / CONFIG_FILE).is_file():
+        clip, body = _recorded(options)
+    else:
+        from synthjax.bodies import make_body
+
+        if options.episode is not None or options.best or options.seconds is not None:
+            raise UserError(f"'{options.what}' is no run: leave out --episode, --best and --seconds.")
+        body = make_body(options.body)
+        clip = _one_clip(options.what, body)
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.to) as partial:
+        WRITERS[options.to.suffix.lower()](clip, body, partial)
+    frames = clip.num_frames + clip.loop
+    said = f"{options.to}: '{clip.name}', {frames} frames at {clip.fps:g} a second"
+    Console(markup=False).print(said, soft_wrap=True)
+
+
+def _recorded(options: ExportOptions) -> tuple[Clip, Body]:
+    """An episode of a run's policy as a clip on its body."""
+    from synthjax.motion.derive import make_clip
+    from synthjax.physics.dispatch import wait_for_computations
+    from synthjax.training import devices, saved
+    from synthjax.training.evaluator import make_evaluator
+
+    if options.body != "synth":
+        raise UserError("A run knows its own body: leave out --body.")
+    if options.seconds is not None and options.seconds <= 0.0:
+        raise UserError(f"--seconds is {options.seconds}: give a number above zero.")
+    wait_for_computations()
+    devices.enable_compilation_cache()
+    folder = Path(options.what)
+    policy = saved.load_policy(folder, best=options.best)
+    recordings = make_evaluator(policy.run, True, options.seconds).recordings(policy.agent_state)
+    by_name = {recording.name: recording for recording in recordings}
+    if options.episode is None and len(by_name) > 1:
+        raise UserError(f"{folder} has several episodes, {', '.join(by_name)}: choose one with --episode.")
+    name = options.episode or recordings[0].name
+    if name not in by_name:
+        raise unknown("episode", name, by_name)
+    body, chosen = policy.run.body, by_name[name]
+    clip = make_clip(
+        body,
+        f"{folder.resolve().name}-{name}",
+        chosen.rate,
+        chosen.qpos.astype(float),
+        loop_offset=None,
+        source=f"policy {folder.resolve().name} after {policy.step} environment steps",
+        licence=" + ".join(dict.fromkeys(clip.licence for clip in policy.run.clips)),
+    )
+    return clip, body
+
+
+@dataclasses.dataclass(frozen=True)
+class CutOptions:
+    """Which part of a clip, and where it goes."""
+
+    clip: _Clip  # name of a shipped clip, or clip file
+    out: Path  # clip file to write
+    start: float = 0.0  # s
+    end: float | None = None  # s; the clip's end if not given; of a loop also in a later cycle
+    loop: tyro.conf.FlagCreatePairsOff[bool] = False  # close the part to a loop
+    body: str = "synth"  # or the mapping file of your own body
+
+
+def motion_cut(args: list[str]) -> None:
+    """Cut a part out of a clip."""
+    options = _parse(motion_cut, "cut", CutOptions, args)
+
+    def part(clips: list[Clip], body: Body) -> Clip:
+        from synthjax.motion.edit import cut
+
+        end = clips[0].duration if options.end is None else options.end
+        return cut(clips[0], body, options.start, end, close=options.loop)
+
+    _edit([options.clip], options.body, options.out, part)
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinOptions:
+    """Which clips, and where they go."""
+
+    clips: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CLIP CLIP [CLIP ...]")]
+    out: Path  # clip file to write
+    blend: float = 0.3  # s over which one clip is faded into the next
+    body: str = "synth"  # or the mapping file of your own body
+
+
+def motion_join(args: list[str]) -> None:
+    """Join clips, each faded into the next."""
+    options = _parse(motion_join, "join", JoinOptions, args)
+    if options.blend < 0.0:
+        raise UserError(f"--blend is {options.blend}: give seconds, at least zero.")
+
+    def whole(clips: list[Clip], body: Body) -> Clip:
+        from synthjax.motion.edit import join
+
+        return join(clips, body, options.blend)
+
+    _edit(options.clips, options.body, options.out, whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResampleOptions:
+    """At which rate, and where the clip goes."""
+
+    clip: _Clip  # name of a shipped clip, or clip file
+    out: Path  # clip file to write
+    fps: float  # frames a second
+    body: str = "synth"  # or the mapping file of your own body
+
+
+def motion_resample(args: list[str]) -> None:
+    """Give a clip another frame rate."""
+    options = _parse(motion_resample, "resample", ResampleOptions, args)
+    from synthjax.motion.importers.reading import MAX_FPS
+
+    if not 1.0 <= options.fps <= MAX_FPS:
+        raise UserError(f"--fps is {options.fps:g}: give a rate from 1 to {MAX_FPS:g}.")
+
+    def resampled(clips: list[Clip], body: Body) -> Clip:
+        from synthjax.motion.edit import resample
+
+        return resample(clips[0], body, options.fps)
+
+    _edit([options.clip], options.body, options.out, resampled)
+
+
+def _edit(
+    names: tuple[str, ...] | list[str], body_name: str, out: Path, change: Callable[[list[Clip], Body], Clip]
+) -> None:
+    """Writes what ``change`` makes of the clips, under the name of the file."""
+    if out.suffix != ".npz":
+        raise UserError(f"--out is '{out}': a clip file ends in .npz.")
+    _demand_new("--out", out)
+    from synthjax.bodies import make_body
+    from synthjax.motion.clip_file import save_clip
+
+    body = make_body(body_name)
+    clip = dataclasses.replace(change([_one_clip(name, body) for name in names], body), name=out.stem)
+    save_clip(clip, out)
+    loop = ", a loop" if clip.loop else ""
+    said = f"Clip: {out}; {clip.duration:.2f} s, {clip.num_frames} frames at {clip.fps:g} a second{loop}"
+    Console(markup=False).print(said, soft_wrap=True)
+
+
+def _demand_new(option: str, path: Path) -> None:
+    if path.exists():
+        raise UserError(f"'{path}' is there already: give another file with {option}, or remove it first.")
+
+
+def _one_clip(name: str, body: Body) -> Clip:
+    from synthjax.motion.library import resolve_motions
+
+    clips = resolve_motions(name, body)
+    if len(clips) > 1:
+        raise UserError(f"'{name}' is {len(clips)} clips: give one.")
+    return clips[0]
+
+
+MOTION_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "preview": motion_preview,
+    "export": motion_export,
+    "cut": motion_cut,
+    "join": motion_join,
+    "resample": motion_resample,
+}
