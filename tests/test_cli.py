@@ -15,6 +15,7 @@ import pytest
 
 import synthjax.training
 from synthjax import cli, configs
+from synthjax.cli import policies
 from synthjax.configs import TrainConfig
 from synthjax.errors import UserError
 from synthjax.training import run_folder
@@ -242,10 +243,10 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
 
 
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
-    assert cli._variant(cli.EvalOptions()) == ""
-    assert cli._variant(cli.EvalOptions(changed_bodies=True)) == "-changed-bodies"
-    options = cli.EvalOptions(best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5)
-    assert cli._variant(options) == "-best-stochastic-fine-run-2.5s"
+    assert policies._variant(policies.EvalOptions()) == ""
+    assert policies._variant(policies.EvalOptions(changed_bodies=True)) == "-changed-bodies"
+    options = policies.EvalOptions(best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5)
+    assert policies._variant(options) == "-best-stochastic-fine-run-2.5s"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from test_mesh import _run
 from test_resume import StopAfter, assert_same, trainer_of
 
 from synthjax import cli
+from synthjax.cli import train
 from synthjax.errors import UserError
 from synthjax.training.build import build
 from synthjax.training.checkpoint import CheckpointManager
@@ -174,7 +175,7 @@ def test_the_address_may_come_from_jax_s_own_variable(monkeypatch: pytest.Monkey
 
 def test_several_processes_need_one_folder() -> None:
     with pytest.raises(UserError, match="give all the same --run-dir"):
-        cli._planned(["--distributed.auto"])
+        train._planned(["--distributed.auto"])
 
 
 def test_a_place_that_cannot_be_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:

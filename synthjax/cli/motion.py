@@ -1,16 +1,16 @@
-"""The commands ``synthjax motion`` for clips: preview, export, cut, join and resample."""
+"""The commands ``synthjax motion``: import, check, list, preview, export, cut, join and resample."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 
+from synthjax.cli.parsing import Command, command_list, parse
 from synthjax.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -18,14 +18,31 @@ if TYPE_CHECKING:
     from synthjax.motion import Clip
     from synthjax.motion.skeleton import SkeletonMotion
 
-Options = TypeVar("Options")
 _Clip = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
 
 
-def _parse(
-    function: Callable[[list[str]], None], name: str, options: type[Options], args: list[str]
-) -> Options:
-    return tyro.cli(options, prog=f"synthjax motion {name}", description=inspect.getdoc(function), args=args)
+def motion_import(args: list[str]) -> None:
+    """Bring a motion file onto a body, as a clip that train takes."""
+    from synthjax.motion.importing import ImportOptions, import_motion
+
+    import_motion(parse(motion_import, "motion import", ImportOptions, args), Console().print)
+
+
+def motion_check(args: list[str]) -> None:
+    """Say what is wrong with a clip; exit code 1 if something is bad."""
+    from synthjax.motion.checks import CheckOptions, check
+
+    table, fit = check(parse(motion_check, "motion check", CheckOptions, args))
+    Console().print(table)
+    if not fit:
+        raise SystemExit(1)
+
+
+def motion_list(args: list[str]) -> None:
+    """List the shipped clips and your own."""
+    from synthjax.motion.listing import ListOptions, clip_table
+
+    Console().print(clip_table(parse(motion_list, "motion list", ListOptions, args)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +60,7 @@ class PreviewOptions:
 
 def motion_preview(args: list[str]) -> None:
     """Show a clip or motion file: player, contact sheet and video."""
-    options = _parse(motion_preview, "preview", PreviewOptions, args)
+    options = parse(motion_preview, "motion preview", PreviewOptions, args)
     from synthjax.bodies import make_body
     from synthjax.live.preview import write_preview
     from synthjax.motion.clip_file import is_clip
@@ -105,7 +122,7 @@ class ExportOptions:
 
 def motion_export(args: list[str]) -> None:
     """Write a clip, or what a trained policy does, for Blender, Unity and other programs."""
-    options = _parse(motion_export, "export", ExportOptions, args)
+    options = parse(motion_export, "motion export", ExportOptions, args)
     from synthjax.motion.exporters import WRITERS
     from synthjax.training.run_folder import CONFIG_FILE
     from synthjax.training.whole_files import replacing
@@ -179,7 +196,7 @@ class CutOptions:
 
 def motion_cut(args: list[str]) -> None:
     """Cut a part out of a clip."""
-    options = _parse(motion_cut, "cut", CutOptions, args)
+    options = parse(motion_cut, "motion cut", CutOptions, args)
 
     def part(clips: list[Clip], body: Body) -> Clip:
         from synthjax.motion.edit import cut
@@ -202,7 +219,7 @@ class JoinOptions:
 
 def motion_join(args: list[str]) -> None:
     """Join clips, each faded into the next."""
-    options = _parse(motion_join, "join", JoinOptions, args)
+    options = parse(motion_join, "motion join", JoinOptions, args)
     if options.blend < 0.0:
         raise UserError(f"--blend is {options.blend}: give seconds, at least zero.")
 
@@ -226,7 +243,7 @@ class ResampleOptions:
 
 def motion_resample(args: list[str]) -> None:
     """Give a clip another frame rate."""
-    options = _parse(motion_resample, "resample", ResampleOptions, args)
+    options = parse(motion_resample, "motion resample", ResampleOptions, args)
     from synthjax.motion.importers.reading import MAX_FPS
 
     if not 1.0 <= options.fps <= MAX_FPS:
@@ -272,7 +289,21 @@ def _one_clip(name: str, body: Body) -> Clip:
     return clips[0]
 
 
-MOTION_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+def motion(args: list[str]) -> None:
+    """Import, check, show, edit and export motions."""
+    name, rest = (args[0], args[1:]) if args else ("--help", [])
+    if name in ("-h", "--help"):
+        Console().print(command_list("motion ", MOTION_COMMANDS))
+    elif name in MOTION_COMMANDS:
+        MOTION_COMMANDS[name](rest)
+    else:
+        raise unknown("motion command", name, MOTION_COMMANDS)
+
+
+MOTION_COMMANDS: dict[str, Command] = {
+    "import": motion_import,
+    "check": motion_check,
+    "list": motion_list,
     "preview": motion_preview,
     "export": motion_export,
     "cut": motion_cut,

@@ -1,0 +1,81 @@
+"""The command line: parses, calls and prints, and loads JAX only for a command that computes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+import synthjax
+from synthjax.cli.bundle import bundle
+from synthjax.cli.machine import bench, doctor
+from synthjax.cli.motion import motion
+from synthjax.cli.parsing import Command, command_list
+from synthjax.cli.policies import evaluate, export, play
+from synthjax.cli.train import train
+from synthjax.errors import UserError, unknown
+
+COMMANDS: dict[str, Command] = {
+    "train": train,
+    "eval": evaluate,
+    "play": play,
+    "export": export,
+    "bundle": bundle,
+    "motion": motion,
+    "bench": bench,
+    "doctor": doctor,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0, 1 for a bad clip, or 2 after a mistake of the user's."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    try:
+        _dispatch([arg for arg in args if arg != "--debug"])
+    except SystemExit as stop:  # the parser has already said why
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return 130
+    except (UserError, OSError, RuntimeError) as error:
+        sentence = str(error) if isinstance(error, UserError) else _explain(error)
+        if sentence is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        message = Text.assemble(("Error: ", "bold red"), sentence)
+        Console(stderr=True).print(message, soft_wrap=True)
+        return 2
+    return 0
+
+
+def _dispatch(args: list[str]) -> None:
+    name, rest = (args[0], args[1:]) if args else ("--help", [])
+    if name in ("-h", "--help"):
+        Console().print(command_list("", COMMANDS))
+    elif name == "--version":
+        print(synthjax.__version__)
+    elif name in COMMANDS:
+        COMMANDS[name](rest)
+    else:
+        raise unknown("command", name, COMMANDS)
+
+
+def _explain(error: OSError | RuntimeError) -> str | None:
+    """The sentence for a failed write, or a device, that the user can put right; None for any other error."""
+    if isinstance(error, RuntimeError):
+        if not str(error).startswith("Unable to initialize backend"):
+            return None
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        return f"JAX has no device for JAX_PLATFORMS={wanted}: unset it or install its support."
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{place}: make room, then go on with 'synthjax train --resume'."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission to write{place}: choose another folder or change its permissions."
+    return None

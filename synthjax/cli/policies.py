@@ -1,0 +1,150 @@
+"""The commands that take a trained policy: ``synthjax eval``, ``play`` and ``export``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from synthjax.cli.parsing import check_positive, parse
+from synthjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyOptions:
+    """Which policy, and how it acts."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
+        ""  # folder; newest if not given
+    )
+    best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    mode: Literal["deterministic", "stochastic"] = "deterministic"  # mean actions, or sampled ones
+    seconds: float | None = None  # length of an episode; that of the run's evaluations if not given
+    motion: str | None = None  # other clips than the run's, for imitation
+    fine: tyro.conf.FlagCreatePairsOff[bool] = False  # half the time step and 100 solver iterations
+    # on bodies whose mass, friction and motor strength are changed by up to 20 %
+    changed_bodies: tyro.conf.FlagCreatePairsOff[bool] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions(PolicyOptions):
+    """How much is evaluated, and where the figures go."""
+
+    episodes: int = 256  # of each kind of start
+    out: Path | None = None  # JSON file; evaluation.json, or a name with the options, if not given
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayOptions(PolicyOptions):
+    """Where the video goes."""
+
+    video: Path | None = None  # MP4 file; video.mp4, or a name with the options, if not given
+    dump: Path | None = None  # file under RUN/dumps: instead of a policy, the last steps of a world gone bad
+
+
+def evaluate(args: list[str]) -> None:
+    """Evaluate a trained policy by the fixed rule."""
+    options = parse(evaluate, "eval", EvalOptions, args)
+    check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
+    evaluator, agent_state, folder = _load(options)
+    from synthjax.training.dataclass_json import write_json
+    from synthjax.training.reporting import report_file
+
+    path = options.out or report_file(folder, _variant(options))
+    report = evaluator.report(agent_state, options.episodes)
+    write_json(path, report)
+    Console().print(evaluator.table(report))
+    Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
+
+
+def play(args: list[str]) -> None:
+    """Make a video of a trained policy beside its reference."""
+    options = parse(play, "play", PlayOptions, args)
+    if options.dump is not None:
+        _replay(options, options.dump)
+        return
+    check_positive({"--seconds": options.seconds})
+    evaluator, agent_state, folder = _load(options)
+    from synthjax.training.reporting import video_file
+
+    path = options.video or video_file(folder, _variant(options))
+    Console(markup=False).print(evaluator.render(agent_state, path), soft_wrap=True)
+
+
+def _replay(options: PlayOptions, dump: Path) -> None:
+    """The last steps of a world that became non-finite."""
+    if dataclasses.replace(options, dump=None, video=None) != PlayOptions():
+        raise UserError("--dump replays what its file holds: leave out RUN and all options but --video.")
+    from synthjax.training.dumps import replay_dump
+
+    for line in replay_dump(dump, options.video or dump.with_suffix(".mp4")):
+        Console(markup=False).print(line, soft_wrap=True)
+
+
+def _variant(options: PolicyOptions) -> str:
+    """A part of file names, so that the run's own report and video stay what they are."""
+    words = [
+        ("best", options.best),
+        ("stochastic", options.mode == "stochastic"),
+        ("fine", options.fine),
+        ("changed-bodies", options.changed_bodies),
+        (Path(options.motion or "").stem.replace(",", "-"), options.motion is not None),
+        (f"{options.seconds or 0:g}s", options.seconds is not None),
+    ]
+    return "".join(f"-{word}" for word, given in words if given)
+
+
+def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
+    """What evaluates the chosen policy, the policy's parameters, and the run's folder."""
+    from synthjax.physics.dispatch import wait_for_computations
+    from synthjax.training import devices, run_folder, saved
+    from synthjax.training.evaluator import make_evaluator
+
+    wait_for_computations()
+    folder = run_folder.find_run(options.run)
+    devices.enable_compilation_cache()
+    policy = saved.load_policy(folder, best=options.best, fine=options.fine, motion=options.motion)
+    if options.seconds is not None and options.seconds < policy.run.env.control_dt:
+        raise UserError(f"--seconds is {options.seconds}: give at least one control step.")
+    evaluator = make_evaluator(
+        policy.run, options.mode == "deterministic", options.seconds, options.changed_bodies
+    )
+    return evaluator, policy.agent_state, folder
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Which policy, and what becomes of it."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
+        ""  # folder; newest if not given
+    )
+    out: Path | None = None  # file of the bundle; bundle.zip in the run, or a name with the options
+    format: Literal["float32", "float16", "int8"] = "float32"  # of the policy's weights
+    best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    version: int = 0  # of the bundle: a device takes the greater one, of equal ones the later export
+
+
+def export(args: list[str]) -> None:
+    """Make a bundle of TFLite models that a device runs, checked against the training."""
+    options = parse(export, "export", ExportOptions, args)
+    if not 0 <= options.version < 2**31:
+        raise UserError(f"--version is {options.version}: give a whole number from 0 to 2147483647.")
+    from synthjax.deploy.export import export_policy
+    from synthjax.physics.dispatch import wait_for_computations
+    from synthjax.training import devices, run_folder, saved
+
+    wait_for_computations()
+    folder = run_folder.find_run(options.run)
+    devices.enable_compilation_cache()
+    words = ["-best"] * options.best + [f"-{options.format}"] * (options.format != "float32")
+    out = options.out or folder / f"bundle{''.join(words)}.zip"
+    console = Console(markup=False)
+    with console.status("loading") as status:
+        policy = saved.load_policy(folder, best=options.best)
+        figures = export_policy(policy, out, options.format, options.version, status.update)
+    console.print(figures, soft_wrap=True)
+    console.print(f"Bundle: {out}", soft_wrap=True)
