@@ -245,7 +245,9 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     assert policies._variant(policies.EvalOptions()) == ""
     assert policies._variant(policies.EvalOptions(changed_bodies=True)) == "-changed-bodies"
-    options = policies.EvalOptions(best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5)
+    options = policies.EvalOptions(
+        best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5
+    )
     assert policies._variant(options) == "-best-stochastic-fine-run-2.5s"
 
 

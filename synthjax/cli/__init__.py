@@ -1,5 +1,5 @@
 """The command line of synthjax."""
 
-from synthjax.cli.app import main
+from synthjax.cli.app import COMMANDS, main, run
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main", "run"]

@@ -7,11 +7,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
 
 import synthjax
+from synthjax import interrupts
 from synthjax.cli.bundle import bundle
 from synthjax.cli.machine import bench, doctor
 from synthjax.cli.motion import motion
@@ -32,16 +34,25 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+def run() -> NoReturn:
+    """The program ``synthjax``: :func:`main`, but that Ctrl-C takes nothing down under threads that work."""
+    code = main()
+    if code == interrupts.INTERRUPTED:
+        interrupts.end("Stopped.")
+    sys.exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0, 1 for a bad clip, or 2 after a mistake of the user's."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
-        _dispatch([arg for arg in args if arg != "--debug"])
+        with interrupts.watched():
+            _dispatch([arg for arg in args if arg != "--debug"])
     except SystemExit as stop:  # the parser has already said why
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
-        return 130
+        return interrupts.INTERRUPTED
     except (UserError, OSError, RuntimeError) as error:
         sentence = str(error) if isinstance(error, UserError) else _explain(error)
         if sentence is None:
@@ -56,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(args: list[str]) -> None:
     name, rest = (args[0], args[1:]) if args else ("--help", [])
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "help"):
         Console().print(command_list("", COMMANDS))
     elif name == "--version":
         print(synthjax.__version__)

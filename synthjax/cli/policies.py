@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,14 +50,19 @@ def evaluate(args: list[str]) -> None:
     """Evaluate a trained policy by the fixed rule."""
     options = parse(evaluate, "eval", EvalOptions, args)
     check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
-    evaluator, agent_state, folder = _load(options)
-    from synthjax.training.dataclass_json import write_json
-    from synthjax.training.reporting import report_file
+    console = Console()
+    with console.status("loading") as status:
+        if options.out is not None:
+            _demand_place("--out", options.out, ".json")
+        evaluator, agent_state, folder = _load(options)
+        from synthjax.training.dataclass_json import write_json
+        from synthjax.training.reporting import report_file
 
-    path = options.out or report_file(folder, _variant(options))
-    report = evaluator.report(agent_state, options.episodes)
-    write_json(path, report)
-    Console().print(evaluator.table(report))
+        path = options.out or report_file(folder, _variant(options))
+        status.update("compiling and evaluating")
+        report = evaluator.report(agent_state, options.episodes)
+        write_json(path, report)
+    console.print(evaluator.table(report))
     Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
 
 
@@ -67,11 +73,17 @@ def play(args: list[str]) -> None:
         _replay(options, options.dump)
         return
     check_positive({"--seconds": options.seconds})
-    evaluator, agent_state, folder = _load(options)
-    from synthjax.training.reporting import video_file
+    console = Console(markup=False)
+    with console.status("loading") as status:
+        if options.video is not None:
+            _demand_place("--video", options.video, ".mp4")
+        evaluator, agent_state, folder = _load(options)
+        from synthjax.training.reporting import video_file
 
-    path = options.video or video_file(folder, _variant(options))
-    Console(markup=False).print(evaluator.render(agent_state, path), soft_wrap=True)
+        path = options.video or video_file(folder, _variant(options))
+        status.update("compiling and rendering")
+        said = evaluator.render(agent_state, path)
+    console.print(said, soft_wrap=True)
 
 
 def _replay(options: PlayOptions, dump: Path) -> None:
@@ -82,6 +94,15 @@ def _replay(options: PlayOptions, dump: Path) -> None:
 
     for line in replay_dump(dump, options.video or dump.with_suffix(".mp4")):
         Console(markup=False).print(line, soft_wrap=True)
+
+
+def _demand_place(option: str, path: Path, ending: str) -> None:
+    """Refuses a file that cannot be written, before the work for it is done."""
+    if path.suffix.lower() != ending:
+        raise UserError(f"{option} is '{path}': give a file that ends in {ending}.")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise UserError(f"{option} is '{path}', and '{there}' cannot be written: choose another place.")
 
 
 def _variant(options: PolicyOptions) -> str:

@@ -50,6 +50,8 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
             paths += found
         elif entry.endswith(".npz"):
             paths.append(Path(entry))
+        elif "/" in entry or "\\" in entry:
+            raise UserError(f"There is no folder '{entry}': give one that holds clips (*.npz).")
         else:
             raise unknown("motion", entry, (*shipped_names(), "all"))
     if not paths:

@@ -72,6 +72,6 @@ def is_storage_error(error: Exception) -> bool:
 def cannot_write(folder: Path, reason: object) -> UserError:
     """The error for a folder of checkpoints that is full or protected."""
     return UserError(
-        f"Cannot write checkpoints to {folder} ({reason}): make room or give yourself write permission and "
-        "run the same command again; the earlier checkpoints are whole."
+        f"Cannot write checkpoints to {folder} ({reason}): make room, give yourself write permission or "
+        "choose another folder with --run-dir; what was saved there before is whole."
     )

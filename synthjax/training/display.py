@@ -164,7 +164,7 @@ class TrainingDisplay:
         bar = Table.grid(expand=True, padding=(0, 1))
         bar.add_column(ratio=1)
         bar.add_column(justify="right")
-        steps_text = f"{_count_text(self._steps)} of {_count_text(self._total)} steps"
+        steps_text = f"{_count_text(min(self._steps, self._total))} of {_count_text(self._total)} steps"
         bar.add_row(ProgressBar(total=self._total, completed=self._steps), steps_text)
         return bar
 
@@ -182,7 +182,8 @@ class TrainingDisplay:
         self._console.print(Text(f"{_clock_text(self._clock() - self._start)}  {self._phase.value}"))
 
     def _line(self) -> str:
-        share = [] if self._total is None else [f"{self._steps / self._total if self._total else 1.0:4.0%}"]
+        done = 1.0 if not self._total else min(self._steps / self._total, 1.0)
+        share = [] if self._total is None else [f"{done:4.0%}"]
         parts = [
             _clock_text(self._clock() - self._start),
             *share,
@@ -198,8 +199,8 @@ class TrainingDisplay:
         return [(label, write(metrics[n])) for n, (label, write) in self._shown.items() if n in metrics]
 
     def _left(self) -> list[str]:
-        """The time left in words; nothing for a run without an end."""
-        if self._total is None:
+        """The time left in words; nothing for a run without an end and after the last step."""
+        if self._total is None or self._steps >= self._total:
             return []
         left = self.seconds_left
         return ["time left: not known yet" if left is None else f"{_clock_text(left)} left"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import jax
 import numpy as np
 
+from synthjax import interrupts
 from synthjax.errors import UserError
 from synthjax.training import processes
 from synthjax.training.build import Run
@@ -70,7 +69,7 @@ class Trainer:
         # Counted on the host: reading the state's counter would wait for the device in every epoch.
         first = steps = self.env_steps(state)
         stop = False
-        with _stop_on_signals(self):
+        with interrupts.stops(self._asked_to_stop):
             while not stop and steps < end:
                 if steps > first:  # the first epoch is compiled
                     display.phase(Phase.TRAINING)
@@ -133,6 +132,12 @@ class Trainer:
         """Environment steps so far, all worlds together."""
         return int(state.iteration) * self.run.program.steps_per_iteration
 
+    def _asked_to_stop(self) -> None:
+        self.display.message(
+            "Stopping after this epoch, with a checkpoint; Ctrl-C again stops at once, without one."
+        )
+        self.request_stop()
+
     def request_stop(self) -> None:
         """Ends training after the epoch in flight, with a checkpoint."""
         self._stop = True
@@ -180,21 +185,3 @@ class Trainer:
                         f"A world became non-finite: see it with synthjax play --dump {path}"
                     )
                 self._has_dumped = True
-
-
-@contextmanager
-def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the epoch in flight; a second Ctrl-C ends at once."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        trainer.display.message("Stopping after this epoch, with a checkpoint.")
-        trainer.request_stop()
-        # Not an exception: the first one may find this thread inside a callback of the engine's.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)

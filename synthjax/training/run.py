@@ -55,6 +55,10 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             state = trainer.prepare(resume)
         display.resume_at(trainer.env_steps(state))
         resumed_at = trainer.env_steps(state) if resume else None
+        if resumed_at == 0:
+            display.message(f"{folder} has no checkpoint yet: starting from the beginning.")
+        if resumed_at and config.end is not None and resumed_at >= config.end:
+            display.message(f"{folder} has done its {config.end:,} steps: --steps N goes on to a later end.")
         with contextlib.ExitStack() as record:
             writer = None
             with processes.together():

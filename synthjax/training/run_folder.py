@@ -102,6 +102,8 @@ def find_run(folder: str) -> Path:
     runs = sorted(RUNS.glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime)
     if folder and (Path(folder) / CONFIG_FILE).is_file():
         return Path(folder)
+    if folder and Path(folder).is_dir():
+        raise UserError(f"The folder '{folder}' holds no run: give one with a {CONFIG_FILE}.")
     if not runs:
         where = f"{folder} is not the folder of a run" if folder else f"There is no run in {RUNS.absolute()}"
         raise UserError(f"{where}: start one with 'synthjax train'.")
