@@ -169,7 +169,7 @@ def test_a_step_is_that_of_mujoco_with_the_same_body_command_and_time(kind: str)
         # At the widest limit on drift nobody is pushed yet.
         assert not np.any(first.task.push.force)
     push = first.task.push.replace(
-        force=jnp.full((WORLDS, 3), 20.0, float), wait=jnp.zeros(WORLDS, jnp.int32)
+        force=jnp.full((WORLDS, 3), 200.0, float), wait=jnp.zeros(WORLDS, jnp.int32)
     )
     first = first.replace(task=first.task.replace(push=push))
     actions = 0.5 * jax.random.normal(jax.random.key(1), (WORLDS, environment.action_dim))
@@ -185,7 +185,7 @@ def test_a_step_is_that_of_mujoco_with_the_same_body_command_and_time(kind: str)
         data = mujoco.MjData(model)
         data.qpos, data.qvel = first.physics.kinematics.qpos[i], first.physics.kinematics.qvel[i]
         data.ctrl = shares @ np.asarray(drawn.commands[i], float)
-        data.xfrc_applied[chest, :3] = 20.0
+        data.xfrc_applied[chest, :3] = 200.0
         for _ in range(6):
             mujoco.mj_step(model, data)
         np.testing.assert_allclose(after.physics.kinematics.qpos[i], data.qpos, atol=1e-4)

@@ -45,7 +45,7 @@ def validate(config: TrainConfig) -> None:
         raise UserError(f"--task.life-seconds is {config.task.life_seconds}: give at least one control step.")
     _curriculum(config.task.curriculum)
     if config.randomize:
-        _randomization(config.randomization, 1.0 / step)
+        _randomization(config)
     elif config.randomization != RandomizationConfig():
         raise UserError("Settings of --randomization have no effect by themselves: add --randomize.")
     for part in (config.task, config.agent):
@@ -112,9 +112,9 @@ def _pushes(option: str, pushes: Pushes) -> None:
         raise UserError(f"{option}.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
 
 
-def _randomization(worlds: RandomizationConfig, rate: float) -> None:
-    """``rate`` in Hz is the run's own control rate."""
-    option = "--randomization"
+def _randomization(config: TrainConfig) -> None:
+    worlds, option = config.randomization, "--randomization"
+    rate = 1.0 / (config.physics.sim_dt * config.physics.n_substeps)  # Hz
     _above_zero({f"{option}.bodies": worlds.bodies})
     for name in ("mass", "friction", "strength", "latency"):
         low, high = getattr(worlds, name)
@@ -132,6 +132,8 @@ def _randomization(worlds: RandomizationConfig, rate: float) -> None:
                 f"{option}.noise.{name.replace('_', '-')} is {width}: give 0 for none, or a half width."
             )
     _pushes(f"{option}.pushes", worlds.pushes)
+    if isinstance(config.task, ContinuousConfig) and worlds.pushes != RandomizationConfig().pushes:
+        raise UserError(f"{option}.pushes are those of imitation: always-on life has --task.pushes.")
 
 
 def _curriculum(curriculum: CurriculumConfig) -> None:
