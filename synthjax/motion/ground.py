@@ -34,34 +34,36 @@ def lowest_points(body: Body, qpos: np.ndarray) -> np.ndarray:
     """Height of each body's lowest surface point, (T, nbody) metres; inf for bodies without geoms."""
     model, data = body.model, mujoco.MjData(body.model)
     geoms = ground_geoms(body)
-    out = np.full((len(qpos), model.nbody), np.inf)
+    centre, up = np.zeros((len(qpos), len(geoms))), np.zeros((len(qpos), len(geoms), 3))
     for t, q in enumerate(qpos):
         data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
-        for geom in geoms:
-            height = data.geom_xpos[geom, 2] - _reach_down(model, geom, data.geom_xmat[geom].reshape(3, 3)[2])
-            owner = model.geom_bodyid[geom]
-            out[t, owner] = min(out[t, owner], height)
+        centre[t], up[t] = data.geom_xpos[geoms, 2], data.geom_xmat[geoms, 6:]
+    out = np.full((len(qpos), model.nbody), np.inf)
+    for i, geom in enumerate(geoms):
+        owner = model.geom_bodyid[geom]
+        out[:, owner] = np.minimum(out[:, owner], centre[:, i] - _reach_down(model, geom, up[:, i]))
     return out
 
 
-def _reach_down(model: mujoco.MjModel, geom: int, up: np.ndarray) -> float:
-    """Extent of a geom below its centre; ``up`` (3,) is the world's z in the geom's axes."""
+def _reach_down(model: mujoco.MjModel, geom: int, up: np.ndarray) -> np.ndarray:
+    """Extent (T,) of a geom below its centre; ``up`` (T, 3) is the world's z in the geom's axes."""
     size, kind = model.geom_size[geom], model.geom_type[geom]
     if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
-        return float(size[0])
+        return np.full(len(up), size[0])
     if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
-        return float(size[0] + abs(up[2]) * size[1])
+        return np.asarray(size[0] + np.abs(up[:, 2]) * size[1])
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
-        return float(np.abs(up) @ size)
+        return np.asarray(np.abs(up) @ size)
     if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
-        return float(np.linalg.norm(up * size))
+        return np.asarray(np.linalg.norm(up * size, axis=-1))
     if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        return float(abs(up[2]) * size[1] + np.linalg.norm(up[:2]) * size[0])
+        return np.asarray(np.abs(up[:, 2]) * size[1] + np.linalg.norm(up[:, :2], axis=-1) * size[0])
     if kind == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-        return float(-(model.mesh_vert[start : start + count] @ up).min())
+        vertices = model.mesh_vert[start : start + count]
+        return np.array([-(vertices @ u).min() for u in up])
     raise ValueError(f"no lowest point for geom type {mujoco.mjtGeom(kind).name}")
 
 

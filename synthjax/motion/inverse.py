@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
 from synthjax.errors import UserError
@@ -90,6 +89,8 @@ class _Problem:
             orientation = _weight(_ORIENTATION, bone) if bone in targets.rotations else 0.0
             if position or orientation:
                 self.tasks[bone] = mink.FrameTask(body.bones[bone], "body", position, orientation)
+        # Indexing a Rotation costs as much as an iteration.
+        self.quats = {bone: r.as_quat(scalar_first=True) for bone, r in targets.rotations.items()}
         self.rest = mink.PostureTask(body.model, _posture_cost(body))
         self.limits = [mink.ConfigurationLimit(body.model)]
 
@@ -97,9 +98,10 @@ class _Problem:
         """Gauss-Newton steps towards the targets of frame ``t``, at most ``iterations``."""
         for bone, task in self.tasks.items():
             position = self.targets.positions.get(bone)
-            rotation = self.targets.rotations.get(bone)
+            quats = self.quats.get(bone)
             goal = mink.SE3.from_rotation_and_translation(
-                mink.SO3(_quat(rotation, t)), np.zeros(3) if position is None else position[t]
+                mink.SO3(np.array([1.0, 0.0, 0.0, 0.0]) if quats is None else quats[t]),
+                np.zeros(3) if position is None else position[t],
             )
             task.set_target(goal)
         tasks = [*self.tasks.values(), self.rest]
@@ -116,10 +118,6 @@ class _Problem:
         """Weighted square distance from the targets, posture left out."""
         errors = (task.cost * task.compute_error(self.configuration) for task in self.tasks.values())
         return float(sum(error @ error for error in errors))
-
-
-def _quat(rotation: Rotation | None, t: int) -> np.ndarray:
-    return np.array([1.0, 0.0, 0.0, 0.0]) if rotation is None else rotation[t].as_quat(scalar_first=True)
 
 
 def _posture_cost(body: Body) -> np.ndarray:
