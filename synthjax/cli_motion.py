@@ -1,4 +1,4 @@
-"""The commands ``synthjax motion`` for clips: list, preview, export, cut, join and resample."""
+"""The commands ``synthjax motion`` for clips: preview, export, cut, join and resample."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from synthjax.errors import UserError, unknown
 
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from synthjax.motion.skeleton import SkeletonMotion
 
 Options = TypeVar("Options")
-CLIPS = Path("clips")  # where motion import writes
 _Clip = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
 
 
@@ -30,42 +26,6 @@ def _parse(
     function: Callable[[list[str]], None], name: str, options: type[Options], args: list[str]
 ) -> Options:
     return tyro.cli(options, prog=f"synthjax motion {name}", description=inspect.getdoc(function), args=args)
-
-
-@dataclasses.dataclass(frozen=True)
-class ListOptions:
-    """Whose clips are listed beside the shipped ones."""
-
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = CLIPS  # of clip files
-
-
-def motion_list(args: list[str]) -> None:
-    """List the shipped clips and those in a folder, by default clips."""
-    options = _parse(motion_list, "list", ListOptions, args)
-    if options.folder != CLIPS and not options.folder.is_dir():
-        raise UserError(f"There is no folder '{options.folder}': give one that holds clips (*.npz).")
-    from synthjax.motion.clip_file import clip_facts
-    from synthjax.motion.library import shipped_paths
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("clip", "seconds", "fps", "", "terms"):
-        table.add_column(heading, justify="right" if heading in ("seconds", "fps") else "left")
-    terms: dict[str, int] = {}  # source and licence -> number
-    shipped = shipped_paths()
-    for path in (*shipped, *sorted(options.folder.glob("*.npz"))):
-        name = Text(path.stem if path in shipped else str(path))
-        try:
-            facts = clip_facts(path)
-        except UserError as error:
-            table.add_row(name, "", "", "", Text(str(error), "red"))
-            continue
-        number = terms.setdefault(f"{facts.source}; licence: {facts.licence}", len(terms) + 1)
-        loop = "loop" if facts.loop else ""
-        table.add_row(name, f"{facts.seconds:.2f}", f"{facts.fps:g}", loop, Text(f"[{number}]"))
-    console = Console()
-    console.print(table)
-    for text, number in terms.items():
-        console.print(Text(f"[{number}] {text}"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +276,6 @@ def _one_clip(name: str, body: Body) -> Clip:
 
 
 MOTION_COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "list": motion_list,
     "preview": motion_preview,
     "export": motion_export,
     "cut": motion_cut,

@@ -1,4 +1,4 @@
-"""Clips that are cut, joined and resampled, and the list of them."""
+"""Clips that are cut, joined and resampled."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from synthjax import cli
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
-from synthjax.motion.clip_file import load_clip, save_clip
+from synthjax.motion.clip_file import load_clip
 from synthjax.motion.derive import make_clip
 from synthjax.motion.edit import cut, join, resample
 from synthjax.motion.kinematics import finite_velocities
-from synthjax.motion.library import resolve_motions, shipped_names
+from synthjax.motion.library import resolve_motions
 
 
 @pytest.fixture(scope="module")
@@ -162,27 +162,3 @@ def test_the_commands_write_clips_under_their_files_names(
     assert cli.main(["motion", "resample", "walk", "--fps", "0", "--out", "clips/x.npz"]) == 2
     assert cli.main(["motion", "cut", "all", "--out", "clips/x.npz"]) == 2
     assert "15 clips" in capsys.readouterr().err
-
-
-def test_the_list_has_shipped_and_local_clips_and_damaged_files(
-    body: Body,
-    clips: dict[str, Clip],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["motion", "list"]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in shipped_names())
-    assert "MIT (DeepMimic)" in " ".join(shown.split())
-    save_clip(wave(body, 25.0, 2.0, loop=True), tmp_path / "mine" / "wave.npz")
-    (tmp_path / "mine" / "torn.npz").write_bytes((tmp_path / "mine" / "wave.npz").read_bytes()[:500])
-    assert cli.main(["motion", "list", "mine"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    (row,) = [line.split() for line in lines if "wave.npz" in line]
-    assert row == [str(Path("mine/wave.npz")), "2.00", "25", "loop", "[2]"]
-    assert any("made up; licence: CC0" in line for line in lines)
-    assert "damaged" in " ".join(lines)
-    assert cli.main(["motion", "list", "nowhere"]) == 2
-    assert "nowhere" in capsys.readouterr().err

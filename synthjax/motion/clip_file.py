@@ -7,7 +7,6 @@ is the same body.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 import zipfile
@@ -55,39 +54,6 @@ def save_clip(clip: Clip, path: Path) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipFacts:
-    """What a clip file says of itself, whatever body it is for."""
-
-    name: str
-    seconds: float
-    fps: float
-    frames: int
-    loop: bool
-    joints: int
-    source: str
-    licence: str
-
-
-def clip_facts(path: Path) -> ClipFacts:
-    """Raises :class:`UserError` if the file is missing, damaged, not a clip or of a newer version."""
-    content = _read(path)
-    try:
-        fps, loop, frames = float(content["fps"]), bool(content["loop"]), len(content["qpos"])
-        return ClipFacts(
-            name=str(content["name"]),
-            seconds=(frames if loop else frames - 1) / fps,
-            fps=fps,
-            frames=frames,
-            loop=loop,
-            joints=len(content["joint_names"]),
-            source=str(content["source"]),
-            licence=str(content["licence"]),
-        )
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise UserError(f"'{path}' is damaged or not a clip: retarget its source again.") from None
 
 
 def is_clip(path: Path) -> bool:

@@ -26,12 +26,7 @@ def _shipped_folder() -> Path:
 
 def shipped_names() -> tuple[str, ...]:
     """Names of the clips inside the package, sorted."""
-    return tuple(path.stem for path in shipped_paths())
-
-
-def shipped_paths() -> tuple[Path, ...]:
-    """Their files, in the same order."""
-    return tuple(sorted(_shipped_folder().glob("*.npz")))
+    return tuple(sorted(path.stem for path in _shipped_folder().glob("*.npz")))
 
 
 def resolve_motions(spec: str, body: Body) -> list[Clip]:
