@@ -81,4 +81,7 @@ def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(
     shown = io.StringIO()
     Console(file=shown).print(evaluator.table(report))
     assert "pushed, 0.5 m/s" in shown.getvalue()
+    recordings = evaluator.recordings(saved.agent_state)
+    assert [each.name for each in recordings] == ["front", "back", "left", "right"]
+    assert recordings[0].qpos.shape[1] == run.body.model.nq
     assert "ideo" in evaluator.render(saved.agent_state, tmp_path / "video.mp4")

@@ -75,6 +75,9 @@ def motion_preview(args: list[str]) -> None:
                 raise UserError("--source is for a clip: a motion file is shown beside what is made of it.")
             clip, motion = _imported(file, body, options)
         else:
+            given = [name for name in ("rig", "take", "skeleton") if getattr(options, name) is not None]
+            if given and options.source is None:
+                raise UserError(f"--{given[0]} is for a motion file, and '{options.clip}' is a clip.")
             clip = _one_clip(options.clip, body)
             motion = None if options.source is None else _read_human(options.source, options)
         status.update("drawing")
