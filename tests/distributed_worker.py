@@ -32,7 +32,7 @@ from synthjax.training.metrics import MetricsWriter
 from synthjax.training.program import TrainProgram, TrainState
 from synthjax.training.rendezvous import DistributedConfig
 
-ITERATIONS, EPOCHS = 5, 7
+ITERATIONS, EPOCHS = 1, 7
 EPOCH = ITERATIONS * LQR.batch_size  # env steps
 EVALUATED = 4  # after so many epochs, and at the end
 

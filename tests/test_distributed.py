@@ -74,7 +74,8 @@ def test_two_processes_stop_resume_and_are_one_process_with_two_devices(tmp_path
     assert not np.array_equal(seen[0]["state.env.obs"], seen[1]["state.env.obs"])
     for one in seen:
         assert not one["finished"]
-        # Timed checkpoints come one epoch after the vote; the signal came in epoch 3, its vote counts in 4.
+        # A vote counts one epoch later: that for the first checkpoint in the second epoch, and that of the
+        # process with the signal, which came behind it, in the fourth.
         assert (one["stopped"] / EPOCH).tolist() == [2, 4]
         assert (one["steps"] / EPOCH).tolist() == [4, 6, 7]
         assert one["first"] == "ü" * 300

@@ -126,7 +126,6 @@ class Trainer:
             score=None if figures is None else self.evaluator.rank(figures),
             lasting=dataclasses.replace(state, agent=self.run.agent.acting(state.agent)),
         )
-        self._votes.forget()
 
     def env_steps(self, state: TrainState) -> int:
         """Environment steps so far, all worlds together."""
