@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 import types
@@ -24,7 +25,7 @@ from synthjax.motion.exporters.rig import export_rig, to_y_up
 from synthjax.motion.ground import lowest_points
 from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.library import resolve_motions
-from synthjax.motion.own_skeleton import hinge_angles, own_clip
+from synthjax.motion.own_skeleton import hinge_angles, own_clip, own_poses
 from synthjax.motion.source import SourceMotion
 from synthjax.training import devices, evaluator, saved
 from synthjax.training.playback import Recording
@@ -126,6 +127,32 @@ def test_joint_angles_come_back(
         assert np.abs(back.qpos[:, :3] - clip.qpos[:, :3]).max() < 1e-4
         turned = Rotation.from_quat(back.qpos[:, 3:7]).inv() * Rotation.from_quat(clip.qpos[:, 3:7])
         assert turned.magnitude().max() < 1e-4
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01])
+def test_other_axes_and_units_are_seen_through(
+    unit: float, body: Body, cartwheel: Clip, tmp_path: Path
+) -> None:
+    """As Blender writes BVH files, z up, and in centimetres."""
+    source = read(written(cartwheel, body, tmp_path, ".bvh"))
+    turn = Rotation.from_euler("xyz", [90.0, 20.0, -30.0], degrees=True)
+
+    def turned(points: np.ndarray) -> np.ndarray:
+        return turn.apply(points.reshape(-1, 3)).reshape(points.shape) / unit
+
+    quats = turn * Rotation.from_quat(source.rotations.reshape(-1, 4), scalar_first=True)
+    rest = turn * Rotation.from_quat(source.rest_rotations, scalar_first=True)
+    other = dataclasses.replace(
+        source,
+        positions=turned(source.positions),
+        rest_positions=turned(source.rest_positions),
+        rotations=quats.as_quat(scalar_first=True).reshape(source.rotations.shape),
+        rest_rotations=rest.as_quat(scalar_first=True),
+    )
+    qpos = own_poses(other, body)
+    assert qpos is not None
+    assert np.abs(qpos[:-1, :3] - cartwheel.qpos[:, :3]).max() < 1e-4
+    assert np.abs(qpos[:-1, 7:] - cartwheel.qpos[:, 7:]).max() < 1e-4
 
 
 def test_a_bvh_that_was_edited_goes_to_a_clip_and_back(
@@ -253,8 +280,6 @@ def test_the_skin_of_a_glb_is_the_body(body: Body, cartwheel: Clip, tmp_path: Pa
 
 
 def test_no_bodys_name_is_taken_twice(body: Body) -> None:
-    import dataclasses
-
     bones = {bone: name for bone, name in body.bones.items() if bone not in ("Chest", "Spine")}
     rig = export_rig(dataclasses.replace(body, bones=bones | {"Chest": "Spine"}))
     assert len(set(rig.names)) == len(rig.names)

@@ -24,7 +24,7 @@ _SAME_TURN = 2e-3  # rad, likewise
 _BEYOND = 2e-3  # rad, by which an angle may miss its stop
 _SQUARE = 1e-6  # cosine between hinge axes
 _CLOSED = 1e-3  # rad or m, between the last frame of a loop and its first one, moved
-_WHOLE_RATE = 1e-3  # frames a second
+_WHOLE_RATE = 0.01  # frames a second, by which a rounded frame time may be off
 
 
 def own_clip(
@@ -43,7 +43,7 @@ def own_clip(
     qpos = own_poses(source, body) if isinstance(source, SourceMotion) else None
     if qpos is None:
         return None
-    whole = round(source.fps)  # times are rounded in files
+    whole = round(source.fps)
     fps = float(whole) if abs(source.fps - whole) < _WHOLE_RATE else source.fps
     offset = _cycle(body, qpos, fps)
     return make_clip(
@@ -76,25 +76,28 @@ def own_poses(source: SourceMotion, body: Body) -> np.ndarray | None:
     body's hinges do not reach: such a motion has to be retargeted.
     """
     rig = export_rig(body)
-    if source.up not in (None, "y") or not set(rig.names) <= set(source.joints):
+    if not set(rig.names) <= set(source.joints):
         return None
     rows = [source.joints.index(name) for name in rig.names]
-    metres = source.metres or 1.0
-    rest = metres * (source.rest_positions[rows] - source.rest_positions[rows[0]])
-    if np.abs(rest - (rig.rest - rig.rest[0])).max() > _SAME_PLACE:
+    rest = source.rest_positions[rows] - source.rest_positions[rows[0]]
+    wanted = from_y_up(rig.rest - rig.rest[0])
+    # Other programs write files back with other axes, and in other units where the format has none.
+    scale = source.metres or float(np.linalg.norm(wanted) / max(float(np.linalg.norm(rest)), 1e-12))
+    axes, _ = Rotation.align_vectors(wanted, scale * rest)
+    # Poses would show the difference too, but cost more to solve.
+    if np.abs(axes.apply(scale * rest) - wanted).max() > _SAME_PLACE:
         return None
-    xpos = from_y_up(metres * source.positions[:, rows])
-    turns = [_body_turns(source, row, rig, j) for j, row in enumerate(rows)]
+    points = scale * source.positions[:, rows]
+    xpos = axes.apply(points.reshape(-1, 3)).reshape(points.shape)
+    turns = [_body_turns(source, row, axes) * turn for row, turn in zip(rows, rig.turns, strict=True)]
     qpos = _solve(body, rig, xpos, turns)
     return qpos if qpos is not None and _reaches(body, rig, qpos, xpos, turns) else None
 
 
-def _body_turns(source: SourceMotion, row: int, rig: ExportRig, joint: int) -> Rotation:
-    """T world orientations of the model's body frame, z up."""
+def _body_turns(source: SourceMotion, row: int, axes: Rotation) -> Rotation:
+    """T turns of a joint from the T-pose, z up; ``axes`` carries the world of the file to ours."""
     now = Rotation.from_quat(source.rotations[:, row], scalar_first=True)
-    turned = (now * Rotation.from_quat(source.rest_rotations[row], scalar_first=True).inv()).as_quat()
-    z_up = np.concatenate([from_y_up(turned[:, :3]), turned[:, 3:]], axis=-1)
-    return Rotation.from_quat(z_up) * rig.turns[joint]
+    return axes * now * Rotation.from_quat(source.rest_rotations[row], scalar_first=True).inv() * axes.inv()
 
 
 def _solve(body: Body, rig: ExportRig, xpos: np.ndarray, turns: list[Rotation]) -> np.ndarray | None:
