@@ -129,7 +129,8 @@ def test_runtime_does_what_the_environment_did(export: Export, rollouts: Rollout
         for t in range(len(rollouts.reward)):
             control = policy.step(sensors(rollouts, t, world))
             np.testing.assert_allclose(control, rollouts.control[t, world], atol=1e-3)
-            np.testing.assert_allclose(policy.action, rollouts.action[t, world], atol=1e-3)
+            # Its own actions come back to it, and random weights make them large: up to 4.
+            np.testing.assert_allclose(policy.action, rollouts.action[t, world], rtol=1e-3, atol=1e-3)
     assert len(sure) > 1
     assert policy.repeated == 0
 
