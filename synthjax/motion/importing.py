@@ -68,6 +68,8 @@ def read_human(
     rig = rig or RigFile()
     source = read_source(path, options or ReadOptions())
     if isinstance(source, SkeletonMotion):
+        if rig.file is not None:
+            raise UserError(f"'{path}' is of a format that fixes its figure: leave out --rig.")
         motion = dataclasses.replace(source, name=path.stem, source=origin or path.name, licence=licence)
         return Reading(motion, {"format": "DeepMimic", "frames": _frames(motion)}, None)
     match = match_rig(source.joints, source.parents, source.roles, rig.joints(source.joints))
