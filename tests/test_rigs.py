@@ -137,6 +137,15 @@ def test_helpers_of_a_rig_are_left_alone() -> None:
     ]
 
 
+def test_a_goal_for_inverse_kinematics_is_no_foot() -> None:
+    """Of two joints of one name the one that hangs from the leg is taken."""
+    names = (NAMES[0], "LeftFoot", *NAMES[1:])
+    parents = (-1, 0, *(parent + (parent > 0) for parent in PARENTS[1:]))
+    match = match_rig(names, parents)
+    assert match.joints["LeftFoot"] == 1 + NAMES.index("LeftFoot")
+    assert match.how["LeftLowerLeg"] == "name"
+
+
 def test_an_unknown_knee_is_guessed_and_shown_as_such() -> None:
     names = tuple("[/knee]" if name == "LeftLowerLeg" else name for name in NAMES)
     match = match_rig(names, PARENTS)
@@ -252,6 +261,9 @@ def test_the_neutral_pose_of_feet_and_head_does_not_depend_on_the_rest_pose(tmp_
     for bone in ("LeftFoot", "RightFoot"):
         a, b = (Rotation.from_quat(m.rotations[:, m.index(bone)], scalar_first=True) for m in (plain, other))
         assert np.degrees((a.inv() * b).magnitude().max()) < 0.5
+    i = plain.index("Head")
+    up = [Rotation.from_quat(m.rotations[:, i], scalar_first=True).apply([0, 0, 1]) for m in (plain, other)]
+    np.testing.assert_allclose(up[1], up[0], atol=1e-4)
 
 
 def test_a_rest_pose_that_does_not_stand_is_replaced_by_a_frame(tmp_path: Path) -> None:

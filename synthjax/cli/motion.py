@@ -25,7 +25,8 @@ def motion_import(args: list[str]) -> None:
     """Bring a motion file onto a body, as a clip that train takes."""
     from synthjax.motion.importing import ImportOptions, import_motion
 
-    import_motion(parse(motion_import, "motion import", ImportOptions, args), Console().print)
+    done = import_motion(parse(motion_import, "motion import", ImportOptions, args), Console().print)
+    Console(markup=False).print(done, soft_wrap=True)
 
 
 def motion_check(args: list[str]) -> None:

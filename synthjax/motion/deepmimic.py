@@ -20,6 +20,7 @@ from synthjax.motion.skeleton import SkeletonMotion
 
 FRAME_SIZE = 44
 _LARGEST = 1e9  # of any number of a motion
+_SHORTEST = 1e-4  # s, of a frame
 
 # Bone, parent, offset from the parent's joint in metres (the file's axes: x ahead, y up, z right) and
 # the columns of its local rotation: four for a quaternion, one for an angle about z, none for a fixed
@@ -105,7 +106,7 @@ def _read_frames(path: Path) -> tuple[np.ndarray, bool]:
             f"'{path}' is not a DeepMimic humanoid clip: expected at least 2 frames of {FRAME_SIZE} numbers, "
             f"found an array of shape {frames.shape}."
         )
-    if not np.isfinite(frames).all() or (frames[:-1, 0] <= 0.0).any() or np.abs(frames).max() > _LARGEST:
+    if not np.isfinite(frames).all() or (frames[:-1, 0] < _SHORTEST).any() or np.abs(frames).max() > _LARGEST:
         raise UserError(f"'{path}' holds non-finite numbers or frames without duration: export it again.")
     turns = [frames[:, row[3]] for row in _SKELETON if row[3] is not None]
     if any(turn.shape[1] == 4 and np.linalg.norm(turn, axis=-1).min() < 0.5 for turn in turns):

@@ -69,6 +69,8 @@ def read_human(
     rig = rig or RigFile()
     source = read_source(path, options or ReadOptions())
     if isinstance(source, SkeletonMotion):
+        if rig.file is not None:
+            raise UserError(f"'{path}' is of a format that fixes its figure: leave out --rig.")
         motion = dataclasses.replace(source, name=path.stem, source=origin or path.name, licence=licence)
         return Reading(motion, {"format": "DeepMimic", "frames": _frames(motion)}, None)
     match = match_rig(source.joints, source.parents, source.roles, rig.joints(source.joints))
@@ -98,8 +100,11 @@ def _frames(motion: SkeletonMotion) -> str:
     return f"{len(motion.positions)} at {motion.fps:.4g} a second, {motion.duration:.2f} s"
 
 
-def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]) -> None:
-    """Writes the clip; ``show`` gets what was found in the file and, at the end, how good the clip is.
+def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]) -> str:
+    """Writes the clip; ``show`` gets what was found in the file, and how good the clip is.
+
+    Returns:
+      Where the clip is, and the command that trains it.
 
     Raises:
       UserError: the clip is there already, or the file cannot be brought onto the body.
@@ -137,7 +142,7 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     command = ["synthjax", "train", "--motion", str(out)]
     if options.body != "synth":
         command += ["--body.name", options.body]
-    show(Text(f"Clip: {out}\nTrain: {shlex.join(command)}"))
+    return f"Clip: {out}\nTrain: {shlex.join(command)}"
 
 
 def _of_own_skeleton(options: ImportOptions, body: Body) -> Clip | None:

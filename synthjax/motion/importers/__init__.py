@@ -41,7 +41,8 @@ def read_source(path: Path, options: ReadOptions) -> SourceMotion | SkeletonMoti
     """
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        raise UserError(f"'{path}' is of no format that is read: these are {', '.join(sorted(READERS))}.")
+        known = ", ".join(sorted([*READERS, ".csv"]))  # tables of joint angles need the body to be read
+        raise UserError(f"'{path}' is of no format that is read: these are {known}.")
     if options.skeleton is not None and suffix != ".amc":
         raise UserError(f"'{path}' brings its own skeleton: leave out --skeleton.")
     source = READERS[suffix](path, options)
