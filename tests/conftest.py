@@ -1,14 +1,24 @@
-"""JAX as the commands set it up, and two CPU devices for the tests of data parallelism.
+"""JAX as the commands set it up, two CPU devices for the tests of data parallelism, and what is long to make.
 
 Everything else takes the first device.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from synthjax.physics.dispatch import wait_for_computations
+
+if TYPE_CHECKING:
+    from synthjax.deploy.export import Export
+    from synthjax.deploy.rollouts import Rollouts
+    from synthjax.training.saved import SavedPolicy
 
 jax.config.update("jax_num_cpu_devices", 2)
 wait_for_computations()
@@ -23,3 +33,31 @@ def _no_options_of_other_tests() -> None:
     formatter = sys.modules.get("tyro._argparse_formatter")
     if hasattr(formatter, "global_unrecognized_arg_and_prog"):
         formatter.global_unrecognized_arg_and_prog = []
+
+
+@pytest.fixture(scope="session")
+def policy() -> SavedPolicy:
+    """A small policy of the imitation task that moves every joint that it may."""
+    from test_resume import tiny_config
+
+    from synthjax.training.build import build
+    from synthjax.training.saved import SavedPolicy
+
+    run = build(tiny_config())
+    state = jax.jit(run.agent.init)(jax.random.key(0), jnp.zeros((2, run.env.obs_dim)))
+    rng = np.random.default_rng(0)
+    average = jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, 0.1, x.shape), x.dtype), state.average)
+    gains = run.env.action_gains(run.env.init_context())
+    return SavedPolicy(run, run.agent.with_gains(state.replace(average=average), gains), 7)
+
+
+@pytest.fixture(scope="session")
+def recorded(policy: SavedPolicy) -> tuple[Export, Rollouts]:
+    """An export of it, and the rollouts that it was compared on; not to be changed."""
+    from synthjax.deploy import export as exporting
+
+    kept: list[Rollouts] = []
+    record = exporting.record
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "record", lambda *args: kept.append(record(*args)) or kept[0])
+        return exporting.prepare(policy, "float32", lambda message: None), kept[0]

@@ -11,46 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import deploy_models  # noqa: F401  (skips without the extra)
-import jax
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from test_resume import tiny_config
 
 from synthjax import cli
 from synthjax.deploy import export as exporting
-from synthjax.deploy.export import Export, prepare
+from synthjax.deploy.export import Export
 from synthjax.deploy.gates import SURE_HEADING
 from synthjax.deploy.rollouts import Rollouts
 from synthjax.deploy.runtime import DeployedPolicy
 from synthjax.errors import UserError
 from synthjax.motion.clip_file import load_clip
 from synthjax.training import saved
-from synthjax.training.build import build
 from synthjax.training.run_folder import save_config
 from synthjax.training.saved import SavedPolicy
-
-
-@pytest.fixture(scope="module")
-def policy() -> SavedPolicy:
-    """A small policy of the imitation task that moves every joint that it may."""
-    run = build(tiny_config())
-    state = jax.jit(run.agent.init)(jax.random.key(0), jnp.zeros((2, run.env.obs_dim)))
-    rng = np.random.default_rng(0)
-    average = jax.tree.map(lambda x: jnp.asarray(rng.normal(0.0, 0.1, x.shape), x.dtype), state.average)
-    gains = run.env.action_gains(run.env.init_context())
-    return SavedPolicy(run, run.agent.with_gains(state.replace(average=average), gains), 7)
-
-
-@pytest.fixture(scope="module")
-def recorded(policy: SavedPolicy) -> tuple[Export, Rollouts]:
-    """An export, and the rollouts that it was compared on."""
-    kept: list[Rollouts] = []
-    record = exporting.record
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "record", lambda *args: kept.append(record(*args)) or kept[0])
-        return prepare(policy, "float32", lambda message: None), kept[0]
 
 
 @pytest.fixture
