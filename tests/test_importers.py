@@ -385,3 +385,24 @@ def test_missing_files_folders_and_options_of_other_formats(tmp_path: Path) -> N
         read(path, take="walk")
     with pytest.raises(UserError, match="Unknown take"):
         read(write(tmp_path, "a.glb", sources.glb()), take="wlak")
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """Many channels that read the same bytes over and over; a text and a frame count beyond the bounds."""
+    content = {
+        "nodes": [{}],
+        "buffers": [{"uri": "data.bin"}],
+        "bufferViews": [{"buffer": 0}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 1_000_000, "type": "SCALAR"}],
+        "animations": [{
+            "samplers": [{"input": 0, "output": 0}],
+            "channels": [{"sampler": 0, "target": {"node": 0, "path": "scale"}}] * 100,
+        }],
+    }  # fmt: skip
+    write(tmp_path, "data.bin", np.arange(1_000_000, dtype="<f4").tobytes())
+    with pytest.raises(UserError, match="hold more than 30000000 numbers"):
+        read(write(tmp_path, "a.gltf", json.dumps(content)))
+    with (tmp_path / "a.bvh").open("wb") as file:
+        file.truncate(129 * 2**20)  # a hole, which takes no room
+    with pytest.raises(UserError, match="larger than 128 MB"):
+        read(tmp_path / "a.bvh")

@@ -18,6 +18,7 @@ from synthjax.errors import UserError
 from synthjax.motion.importers.reading import (
     MAX_DEPTH,
     MAX_JOINTS,
+    MAX_SAMPLES,
     ReadOptions,
     bad_line,
     check_size,
@@ -246,6 +247,8 @@ def _read_motion(path: Path, lines: list[str], figure: _Skeleton) -> dict[str, n
         if len(words) == 1 and re.fullmatch(r"\d+", words[0]):
             complete(line)
             frames += 1
+            if frames * len(figure.bones) > MAX_SAMPLES:
+                raise bad_line(path, line, f"more than {MAX_SAMPLES} frames times bones: cut the file")
         elif words[0] not in rows:
             if figure.find(words[0]) is None:
                 raise bad_line(path, line, f"'{words[0][:40]}' is not a bone of {figure.path.name}")

@@ -19,6 +19,7 @@ from synthjax.errors import UserError
 from synthjax.motion.importers.reading import (
     MAX_DEPTH,
     MAX_JOINTS,
+    MAX_TEXT,
     ReadOptions,
     check_size,
     choose_take,
@@ -32,6 +33,7 @@ _COMPONENTS = {
     5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0),
     5126: ("<f4", 1.0),
 }  # fmt: skip
+_MAX_VALUES = 30_000_000  # of all animations together, as a buffer can be read any number of times
 _WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 _SLOWEST, _FASTEST = 30.0, 240.0  # frames a second
 
@@ -75,6 +77,8 @@ def _split(data: bytes) -> tuple[dict[str, Any], bytes]:
             chunks.setdefault(kind, data[at + 8 : at + 8 + length])
             at += 8 + length
         data, binary = chunks.get(0x4E4F534A, b""), chunks.get(0x004E4942, b"")
+    if len(data) > MAX_TEXT // 2:
+        raise _BadFile(f"its JSON is larger than {MAX_TEXT >> 21} MB")
     content = json.loads(data)
     if not isinstance(content, dict):
         raise _BadFile("its JSON is no object")
@@ -85,6 +89,7 @@ class _Reader:
     def __init__(self, path: Path, content: dict[str, Any], binary: bytes) -> None:
         self.path, self.content, self.binary = path, content, binary
         self.buffers: dict[int, bytes] = {}
+        self.unread = _MAX_VALUES
         self.nodes: list[dict[str, Any]] = list(content.get("nodes", []))
         if len(self.nodes) > MAX_JOINTS:
             raise _BadFile(f"it has {len(self.nodes)} nodes, more than {MAX_JOINTS}")
@@ -217,6 +222,9 @@ class _Reader:
         data = self._buffer(int(view["buffer"]))
         if count < 1 or start < 0 or stride < size or start + (count - 1) * stride + size > len(data):
             raise _BadFile("its animation reaches beyond its buffer, so it is cut off or damaged")
+        self.unread -= count * width
+        if self.unread < 0:
+            raise _BadFile(f"its animations hold more than {_MAX_VALUES} numbers")
         rows = np.ndarray((count, width), item, data, start, (stride, item.itemsize))
         return _checked(np.maximum(rows.astype(np.float64) / whole, -1.0 if whole > 1.0 else -np.inf))
 

@@ -12,6 +12,7 @@ import numpy as np
 from synthjax.errors import UserError, unknown
 
 MAX_FILE = 256 * 2**20  # bytes
+MAX_TEXT = 128 * 2**20  # bytes of a file that is parsed word by word: these take up to ten times as much
 MAX_JOINTS = 2000
 MAX_DEPTH = 200  # joints from the root to a leaf
 MAX_SAMPLES = 4_000_000  # joints times frames: 56 bytes each
@@ -27,27 +28,27 @@ class ReadOptions:
     skeleton: Path | None = None  # of a motion without one (.amc)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of ``path``, at most :data:`MAX_FILE` bytes.
+def read_bytes(path: Path, largest: int = MAX_FILE) -> bytes:
+    """The content of ``path``, at most ``largest`` bytes.
 
     Raises:
       UserError: it is missing, a folder, or larger.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
+            content = file.read(largest + 1)
     except FileNotFoundError:
         raise UserError(f"There is no motion file '{path}': check the path.") from None
     except IsADirectoryError:
         raise UserError(f"'{path}' is a folder: give one motion file.") from None
-    if len(content) > MAX_FILE:
-        raise UserError(f"'{path}' is larger than {MAX_FILE >> 20} MB: export the motion without meshes.")
+    if len(content) > largest:
+        raise UserError(f"'{path}' is larger than {largest >> 20} MB: cut it, or export it without meshes.")
     return content
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file.  Bytes that are no UTF-8 only ever stand in comments and names."""
-    return read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    return read_bytes(path, MAX_TEXT).decode("utf-8", errors="replace").splitlines()
 
 
 def bad_line(path: Path, line: int, what: str) -> UserError:
