@@ -132,6 +132,17 @@ def test_joined_clips_go_on_where_the_one_before_ends(body: Body, clips: dict[st
     np.testing.assert_allclose(whole.qpos[middle, :2], cartwheel.qpos[middle, :2], atol=1e-9)
 
 
+def test_a_joined_clip_heads_where_the_one_before_does(body: Body, clips: dict[str, Clip]) -> None:
+    turning = wave(body, 60.0, 2.0, loop=False)  # by one radian a second
+    whole = join([turning, clips["walk"]], body, 0.2)
+    before = turning.num_frames - 12
+    for frame, wanted in ((before + 6, (before + 6) / 60.0), (before + 40, (before + 6) / 60.0)):
+        ahead = Rotation.from_quat(whole.qpos[frame, 3:7], scalar_first=True).apply([1.0, 0.0, 0.0])
+        assert np.arctan2(ahead[1], ahead[0]) == pytest.approx(wanted, abs=0.15)  # the walk's hips swing
+    way = whole.qpos[before + 60, :2] - whole.qpos[before + 20, :2]
+    assert np.arctan2(way[1], way[0]) == pytest.approx((before + 6) / 60.0, abs=0.15)
+
+
 def test_clips_of_several_rates_and_terms_are_joined(body: Body, clips: dict[str, Clip]) -> None:
     slow = wave(body, 25.0, 2.0, loop=False)
     whole = join([clips["kick"], slow], body, 0.2)
