@@ -22,8 +22,6 @@ from synthjax.types import Transition
 OBS, ACTIONS, LENGTH, WORLDS = 3, 2, 8, 6
 PPO_CONFIG = PPOConfig(
     num_envs=WORLDS, unroll_length=LENGTH, num_minibatches=3, num_epochs=2, hidden=(8,),
-    # So little noise that the ratio of a blank action would overflow.
-    max_noise=1e-3, min_noise=1e-3,
 )  # fmt: skip
 SAC_CONFIG = SACConfig(
     num_envs=WORLDS, unroll_length=LENGTH, capacity=128, minibatch_size=16, learning_starts=8, n_step=3,
@@ -116,6 +114,16 @@ def test_with_every_step_valid_numbers_are_those_without_a_mask() -> None:
         np.testing.assert_array_equal(state.mean, jnp.mean(batch, axis=0))
         np.testing.assert_array_equal(state.variance, jnp.mean(jnp.square(batch - state.mean), axis=0))
         assert float(state.count) == size
+
+
+def test_a_ratio_without_weight_may_overflow() -> None:
+    """A blank action can be exp(200) times as likely as its blank density says."""
+    log_prob, advantage, weights = np.array([[200.0, 0.1], [0.0, 1.0], [0.0, 2.0]], np.float32)
+    loss = jax.value_and_grad(lambda x: clipped_surrogate(x, np.zeros(2), advantage, weights, 0.2)[0])
+    value, slope = loss(log_prob)
+    # Half of twice the ratio times one, which is its own derivative by the log-probability
+    assert float(value) == pytest.approx(-np.exp(0.1), rel=1e-6)
+    np.testing.assert_allclose(slope, [0.0, -np.exp(0.1)], rtol=1e-6)
 
 
 # ---------------------------------------------------------------------- updates
