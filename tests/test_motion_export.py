@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import struct
 import types
 from pathlib import Path
@@ -196,6 +197,10 @@ def test_another_skeleton_or_unreachable_poses_are_no_clip_of_the_body(
     )
     assert longer.read_text() != text
     assert own_clip(longer, body, ReadOptions()) is None
+    for offsets in ("0.0 0.0 0.0", "1e5 0.0 0.0", "0.0 0.3 0.0"):
+        lines = [re.sub(r"OFFSET .*", f"OFFSET {offsets}", line) for line in text.splitlines()]
+        (tmp_path / "strange.bvh").write_text("\n".join(lines))
+        assert own_clip(tmp_path / "strange.bvh", body, ReadOptions()) is None
     renamed = tmp_path / "renamed.bvh"
     renamed.write_text(text.replace("LeftHand", "LeftWrist"))
     assert own_clip(renamed, body, ReadOptions()) is None

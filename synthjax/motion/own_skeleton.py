@@ -45,7 +45,7 @@ def own_clip(
         return None
     whole = round(source.fps)
     fps = float(whole) if abs(source.fps - whole) < _WHOLE_RATE else source.fps
-    offset = _cycle(body, qpos, fps)
+    offset = _cycle(body, qpos)
     return make_clip(
         body,
         path.stem,
@@ -57,7 +57,7 @@ def own_clip(
     )
 
 
-def _cycle(body: Body, qpos: np.ndarray, fps: float) -> np.ndarray | None:
+def _cycle(body: Body, qpos: np.ndarray) -> np.ndarray | None:
     """The root's way per cycle (3,), if the last frame closes one."""
     offset = (qpos[-1, :3] - qpos[0, :3]) * np.array([1.0, 1.0, 0.0])
     closing = qpos[0].copy()
@@ -82,11 +82,15 @@ def own_poses(source: SourceMotion, body: Body) -> np.ndarray | None:
     rest = source.rest_positions[rows] - source.rest_positions[rows[0]]
     wanted = from_y_up(rig.rest - rig.rest[0])
     # Other programs write files back with other axes, and in other units where the format has none.
-    scale = source.metres or float(np.linalg.norm(wanted) / max(float(np.linalg.norm(rest)), 1e-12))
-    axes, _ = Rotation.align_vectors(wanted, scale * rest)
-    # Poses would show the difference too, but cost more to solve.
-    if np.abs(axes.apply(scale * rest) - wanted).max() > _SAME_PLACE:
-        return None
+    with np.errstate(all="ignore"):
+        far = np.linalg.norm(rest, axis=-1)
+        lengths = np.linalg.norm(wanted, axis=-1)
+        scale = source.metres or float(lengths.max() / far.max())
+        if not np.abs(scale * far - lengths).max() <= _SAME_PLACE:  # also if there are no lengths at all
+            return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joints in one line
+        axes, _ = Rotation.align_vectors(wanted, scale * rest)
     points = scale * source.positions[:, rows]
     xpos = axes.apply(points.reshape(-1, 3)).reshape(points.shape)
     turns = [_body_turns(source, row, axes) * turn for row, turn in zip(rows, rig.turns, strict=True)]
