@@ -157,7 +157,9 @@ namespace Synthjax
                 string number = text.Substring(begin, at - begin);
                 if (whole && long.TryParse(number, NumberStyles.Integer, CultureInfo.InvariantCulture, out long value))
                     return value;
-                return double.Parse(number, NumberStyles.Float, CultureInfo.InvariantCulture);
+                // Its form is right, so what fails is a number too large, which older runtimes refuse.
+                return double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out double real) ? real
+                    : number[0] == '-' ? double.NegativeInfinity : double.PositiveInfinity;
             }
 
             void Digits()
