@@ -1,0 +1,110 @@
+using System;
+using System.Collections.Generic;
+
+namespace Synthjax
+{
+    /// <summary>What a body's brain asks of a skill, as in synth-core.</summary>
+    public interface ISkill
+    {
+        string Name { get; }
+        bool IsReady { get; }
+        /// <summary>Simulation steps for which one action holds.</summary>
+        int FrameSkip { get; }
+        /// <summary>False: not yet; to be called again at the next simulation step.</summary>
+        bool Initialize();
+        /// <summary>The motor input of each joint in the bundle's order, or null if there is none yet.</summary>
+        float[] Act();
+        /// <summary>The simulation went on by <paramref name="seconds"/>.</summary>
+        void AdvanceTime(float seconds);
+        void Reset();
+    }
+
+    /// <summary>Reads the simulator; bodies and joints in the order of the manifest.</summary>
+    public interface ISensors
+    {
+        /// <summary>False while the simulator has not begun.</summary>
+        bool Ready { get; }
+        /// <summary>Seconds of one simulation step.</summary>
+        double StepSeconds { get; }
+        /// <summary>Fills in a sensor by its name under observe.inputs in the manifest.</summary>
+        void Read(string name, float[] values);
+    }
+
+    /// <summary>A policy from an installed bundle as a skill.</summary>
+    public sealed class PolicySkill : ISkill, IDisposable
+    {
+        readonly FirstLaunch launch;
+        readonly ISensors sensors;
+        readonly OpenModel open;
+        readonly Random random; // null: deterministic
+        readonly Dictionary<string, float[]> read = new Dictionary<string, float[]>();
+        DeployedPolicy policy;
+        float[] noise;
+
+        /// <param name="name">of the policy, in its bundle's manifest</param>
+        /// <param name="seed">of stochastic actions; deterministic ones without</param>
+        public PolicySkill(string name, FirstLaunch launch, ISensors sensors, OpenModel open, int? seed = null)
+        {
+            Name = name;
+            this.launch = launch;
+            this.sensors = sensors;
+            this.open = open;
+            random = seed is int given ? new Random(given) : null;
+        }
+
+        public string Name { get; }
+        public bool IsReady => policy != null;
+        public int FrameSkip { get; private set; } = 1;
+        /// <summary>Simulated seconds since the last reset. The place in the reference goes on with every action,
+        /// inside the model.</summary>
+        public double Seconds { get; private set; }
+        public DeployedPolicy Policy => policy;
+
+        /// <exception cref="BundleException">The bundle cannot be used here; trying again does not help.</exception>
+        public bool Initialize()
+        {
+            if (policy != null) return true;
+            if (!launch.IsComplete || !sensors.Ready) return false;
+            var loaded = new DeployedPolicy(Installer.LoadInstalled(launch.FolderOf(Name)), open);
+            double steps = loaded.ControlSeconds / sensors.StepSeconds;
+            if (steps < 0.99 || Math.Abs(steps - Math.Round(steps)) > 0.01)
+            {
+                loaded.Dispose();
+                throw new BundleException(
+                    $"The policy acts every {loaded.ControlSeconds:0.####} s, which is no multiple of the simulation's " +
+                    $"step of {sensors.StepSeconds:0.####} s: change that.");
+            }
+            FrameSkip = (int)Math.Round(steps);
+            foreach (string name in loaded.SensorNames) read[name] = new float[loaded.SensorSize(name)];
+            noise = random == null ? null : new float[loaded.ActionSize];
+            policy = loaded;
+            Reset();
+            return true;
+        }
+
+        public float[] Act()
+        {
+            if (policy == null) return null;
+            foreach (var sensor in read) sensors.Read(sensor.Key, sensor.Value);
+            for (int i = 0; noise != null && i < noise.Length; i++) noise[i] = Normal();
+            return policy.Step(read, noise);
+        }
+
+        public void AdvanceTime(float seconds) => Seconds += seconds;
+
+        public void Reset()
+        {
+            Seconds = 0.0;
+            policy?.Reset();
+        }
+
+        public void Dispose()
+        {
+            policy?.Dispose();
+            policy = null;
+        }
+
+        // Box and Muller 1958.
+        float Normal() => (float)(Math.Sqrt(-2.0 * Math.Log(1.0 - random.NextDouble())) * Math.Cos(2.0 * Math.PI * random.NextDouble()));
+    }
+}
