@@ -24,7 +24,7 @@ OBSERVATIONS = np.random.default_rng(5).normal(0.0, 3.0, (1000, OBS)).astype(np.
 
 def policy_model(agent: Any, state: Any) -> bytes:
     infer = policy_function(agent, state, lambda action: SCALE * action)
-    return convert(lower(infer, {"observation": (1, OBS)}), "infer")
+    return convert({"infer": lower(infer, {"observation": (1, OBS)})})
 
 
 def outputs(content: bytes) -> dict[str, np.ndarray]:
@@ -68,7 +68,7 @@ def test_smaller_weights(kind: Any, size: float, error: float) -> None:
         x = jax.nn.relu(jnp.pad(given["observation"], ((0, 0), (0, 256 - OBS))) @ wide)
         return {"action": x @ head}
 
-    whole = convert(lower(infer, {"observation": (1, OBS)}), "infer")
+    whole = convert({"infer": lower(infer, {"observation": (1, OBS)})})
     small = with_weights(whole, kind)
     assert with_weights(whole, "float32") == whole
     assert len(small) < size * len(whole)
@@ -80,7 +80,7 @@ def test_smaller_weights(kind: Any, size: float, error: float) -> None:
 
 
 def model_of(function: Any) -> bytes:
-    return convert(lower(lambda given: {"y": function(given["x"])}, {"x": (3,)}), "infer")
+    return convert({"infer": lower(lambda given: {"y": function(given["x"])}, {"x": (3,)})})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ STEPS, WORLDS = 12, 4
 
 
 def model_of(observer: Observer) -> Model:
-    content = convert(lower(observer, observer.shapes), "observe")
+    content = convert({"observe": lower(observer, observer.shapes)})
     check_model("observe.tflite", content, "observe")
     return Model("observe.tflite", content, "observe")
 

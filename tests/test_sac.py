@@ -36,6 +36,12 @@ SMALL = SACConfig(
 AGENT = SAC(SMALL, OBS, ACTIONS)
 BOTH, FIRST = np.ones(2, np.float32), np.array([1, 0], np.float32)  # gains of the two actions
 _log_prob = jax.jit(squashed_log_prob)
+
+
+def _noise(batch):
+    return tuple(jax.random.normal(key, batch.action.shape) for key in jax.random.split(jax.random.key(7)))
+
+
 _act = jax.jit(lambda agent, state, obs, key: agent.act(state, obs, key)[0], static_argnums=0)
 _steady = jax.jit(
     lambda agent, state, obs: agent.act(state, obs, jax.random.key(0), True)[0], static_argnums=0
@@ -43,13 +49,13 @@ _steady = jax.jit(
 _update = jax.jit(lambda agent, state, data, key: agent.update(state, data, key), static_argnums=0)
 _loss = jax.jit(
     lambda agent, params, targets, batch, gains=BOTH: agent.loss(
-        params, targets, batch, gains, jax.random.key(7)
+        params, targets, batch, gains, _noise(batch)
     ),
     static_argnums=0,
 )
 _grads = jax.jit(
     lambda agent, params, targets, batch, gains=BOTH: jax.grad(agent.loss, has_aux=True)(
-        params, targets, batch, gains, jax.random.key(7)
+        params, targets, batch, gains, _noise(batch)
     )[0],
     static_argnums=0,
 )
@@ -155,12 +161,11 @@ def test_each_loss_reaches_its_own_parameters_only():
 
     def critics_alone(critics) -> jax.Array:
         params = state.params | {"critics": critics}
-        _, (td_error, _) = AGENT.loss(params, state.targets, batch, BOTH, jax.random.key(7))
+        _, (td_error, _) = AGENT.loss(params, state.targets, batch, BOTH, _noise(batch))
         return critic_loss(td_error, batch.weights)
 
     def policy_alone(policy) -> jax.Array:
-        policy_key, _ = jax.random.split(jax.random.key(7))
-        action, log_prob = AGENT._sample_action(policy, batch.obs, BOTH, policy_key)
+        action, log_prob = AGENT._sample_action(policy, batch.obs, BOTH, _noise(batch)[0])
         q = AGENT._q(state.params["critics"], batch.obs, action)
         return policy_loss(log_prob, q, jnp.asarray(SMALL.initial_alpha))
 
@@ -294,9 +299,9 @@ def test_observations_are_stored_raw_and_normalised_when_sampled():
     seen = []
 
     class Spy(SAC):
-        def loss(self, params, targets, batch, gains, key):
+        def loss(self, params, targets, batch, gains, noise):
             jax.debug.callback(lambda obs, action: seen.append((obs, action)), batch.obs, batch.action)
-            return super().loss(params, targets, batch, gains, key)
+            return super().loss(params, targets, batch, gains, noise)
 
     newer, _ = jax.jit(Spy(SMALL, OBS, ACTIONS).update)(state, _data(3), jax.random.key(1))
     jax.block_until_ready(newer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Literal
@@ -82,13 +83,25 @@ class StructuredActor(nn.Module):
             heads.append(head.reshape(*head.shape[:-1], self.per_action, len(chain)))
         # Where each action stands among the heads' outputs: the inverse of the order they come in.
         place = np.argsort(np.concatenate(self.chains))
-        gathered = jnp.concatenate(heads, axis=-1)[..., place]
+        gathered = _permuted(jnp.concatenate(heads, axis=-1), tuple(place.tolist()))
         return gathered.reshape(*gathered.shape[:-2], -1)
 
     @property
     def units(self) -> int:
         """Hidden units of one sample, for estimates of memory."""
         return sum(self.hidden) + len(self.chains) * sum(self.chain_hidden)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _permuted(x: jax.Array, order: tuple[int, ...]) -> jax.Array:
+    """``x[..., order]``, whose gradient is a gather too: JAX's own is a scatter, which TFLite has not."""
+    return x[..., np.array(order)]
+
+
+_permuted.defvjp(
+    lambda x, order: (_permuted(x, order), None),
+    lambda order, _, gradient: (gradient[..., np.argsort(order)],),
+)
 
 
 def make_actor(

@@ -52,11 +52,11 @@ def lower(function: Callable[[Named], Named], shapes: Mapping[str, Sequence[int]
     return Program(exported.mlir_module_serialized, names, tuple(results))
 
 
-def convert(program: Program, signature: str) -> bytes:
-    """The TFLite model of ``program``: one subgraph with one signature.
+def convert(programs: Mapping[str, Program]) -> bytes:
+    """The TFLite model whose signatures are these programs, each of them a subgraph.
 
     Raises:
-      UserError: the converter is not installed, or cannot translate an operation.
+      UserError: the converter is not installed.
     """
     try:
         from litert_converter.mlir import ir, passmanager
@@ -65,11 +65,17 @@ def convert(program: Program, signature: str) -> bytes:
         raise UserError(f"The TFLite converter is not installed: {INSTALL}.") from None
     with ir.Context() as context:
         converter.prepare_mlir_context(context)
-        module = ir.Module.parse(program.serialized)
-        passes = "vhlo-legalize-stablehlo,reconcile-unrealized-casts,inline,symbol-dce"
-        passmanager.PassManager.parse(f"builtin.module({passes})").run(module.operation)
-        converter.set_signature(module.operation, signature, program.inputs, program.outputs)
-        merged = converter.merge_modules([module])
+        modules = []
+        for signature, program in programs.items():
+            module = ir.Module.parse(program.serialized)
+            passes = "vhlo-legalize-stablehlo,reconcile-unrealized-casts,inline,symbol-dce"
+            passmanager.PassManager.parse(f"builtin.module({passes})").run(module.operation)
+            converter.set_signature(module.operation, signature, program.inputs, program.outputs)
+            for operation in module.body.operations:
+                if operation.attributes["sym_name"].value == "main":  # as it is called in every module
+                    operation.attributes["sym_name"] = ir.StringAttr.get(signature)
+            modules.append(module)
+        merged = converter.merge_modules(modules)
         manager = passmanager.PassManager()
         converter.run_convert_to_tfl_passes(merged, manager, converter.ConvertToTFLConfig())
         content: bytes = converter.export_flatbuffer_to_bytes(merged.operation)

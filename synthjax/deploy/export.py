@@ -13,9 +13,10 @@ import jax
 from synthjax.deploy import gates
 from synthjax.deploy.convert import Named, convert, installed, lower
 from synthjax.deploy.dense import dense_policy
-from synthjax.deploy.manifest import BODY_FILE, clip_file, describe, describe_action
+from synthjax.deploy.finetune import FINETUNE, PARAMS, STEP_SIGNATURE, FineTuning, fine_tuning
+from synthjax.deploy.manifest import BODY_FILE, clip_file, describe, describe_action, describe_tuning
 from synthjax.deploy.model import INSTALL, Model
-from synthjax.deploy.model_checks import check_model
+from synthjax.deploy.model_checks import ALLOWED_IN_TRAINING, check_model
 from synthjax.deploy.observers import OBSERVERS, Observer
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.quantize import Format, with_weights
@@ -25,7 +26,7 @@ from synthjax.motion.clip_file import whole_clip
 from synthjax.training.policies import make_policy
 from synthjax.training.saved import SavedPolicy
 
-MODELS = (POLICY, OBSERVE)
+MODELS = (POLICY, OBSERVE, FINETUNE)
 RETURN_WORLDS = 64  # episodes whose mean return judges int8 weights
 
 
@@ -58,7 +59,8 @@ def export_policy(
     from synthjax.deploy.bundle import timestamp, write_bundle
 
     export = prepare(policy, kind, report)
-    write_bundle(export.files, export.manifest | {"version": version, "exported": timestamp()}, out)
+    manifest = export.manifest | {"version": version, "exported": timestamp()}
+    write_bundle(export.files, manifest, out, training=export.files.keys() & {FINETUNE, PARAMS})
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
     parity = export.manifest["parity"]
     words = f"over {parity['observations']} observations of whole rollouts actions differ from JAX by "
@@ -75,37 +77,53 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) ->
     run = policy.run
     observer = OBSERVERS[run.config.env](run.env)
     report("converting")
-    models = convert_models(policy, observer, kind)
+    tuning = fine_tuning(run, policy.agent_state)
+    models = convert_models(policy, observer, tuning, kind)
     check_model(POLICY, models[POLICY], INFER_SIGNATURE)
     if OBSERVE in models:
         check_model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
+        signatures = INFER_SIGNATURE, STEP_SIGNATURE
+        check_model(FINETUNE, models[FINETUNE], *signatures, allowed=ALLOWED_IN_TRAINING)
     report("recording rollouts in the training environment")
     worlds = math.ceil(gates.LEAST_OBSERVATIONS / run.env.max_steps)
     if kind == "int8":
         worlds = max(worlds, RETURN_WORLDS)
     rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)
     report("comparing")
-    parity = prove(policy, observer, models, rollouts, kind)
+    parity = prove(policy, observer, tuning, models, rollouts, kind)
+    params, vectors = tuning.packed()
     files = {
         **models,
         BODY_FILE: run.body.xml.encode(),
         **{clip_file(index, clip): whole_clip(clip) for index, clip in enumerate(run.env.clips)},
     }
-    return Export(files, describe(policy, observer if OBSERVE in models else None, kind, parity))
+    manifest = describe(policy, observer if OBSERVE in models else None, kind, parity)
+    if FINETUNE in models:
+        files[PARAMS] = params
+        manifest["finetune"] = describe_tuning(policy.run, tuning, vectors)
+    return Export(files, manifest)
 
 
-def convert_models(policy: SavedPolicy, observer: Observer, kind: Format) -> dict[str, bytes]:
-    """The two models by the names of their files; without the converter that of the policy alone."""
+def convert_models(
+    policy: SavedPolicy, observer: Observer, tuning: FineTuning, kind: Format
+) -> dict[str, bytes]:
+    """The models by the names of their files; without the converter that of the policy alone."""
     if not installed():
         action = describe_action(policy.run, policy.agent_state)
         direct = dense_policy(
             policy.run.agent, policy.agent_state, action["scale"], action["limit"], INFER_SIGNATURE
         )
         return {POLICY: with_weights(direct, kind)}
-    infer = lower(_infer(policy), {"observation": (1, policy.run.env.obs_dim)})
+    observation = {"observation": (1, policy.run.env.obs_dim)}
+    vectors = {name: vector.shape for name, vector in tuning.start.items()}
+    learning = {
+        INFER_SIGNATURE: lower(tuning.infer, {"params": vectors["params"], **observation}),
+        STEP_SIGNATURE: lower(tuning.step, {**vectors, **tuning.minibatch}),
+    }
     return {
-        POLICY: with_weights(convert(infer, INFER_SIGNATURE), kind),
-        OBSERVE: convert(lower(observer, observer.shapes), OBSERVE_SIGNATURE),
+        POLICY: with_weights(convert({INFER_SIGNATURE: lower(_infer(policy), observation)}), kind),
+        OBSERVE: convert({OBSERVE_SIGNATURE: lower(observer, observer.shapes)}),
+        FINETUNE: convert(learning),
     }
 
 
@@ -114,20 +132,27 @@ def _infer(policy: SavedPolicy) -> Callable[[Named], Named]:
 
 
 def prove(
-    policy: SavedPolicy, observer: Observer, models: dict[str, bytes], rollouts: Rollouts, kind: Format
+    policy: SavedPolicy,
+    observer: Observer,
+    tuning: FineTuning,
+    models: dict[str, bytes],
+    rollouts: Rollouts,
+    kind: Format,
 ) -> gates.Figures:
     """Takes the models through the gates; says how they did."""
     run = policy.run
     infer = Model(POLICY, models[POLICY], INFER_SIGNATURE)
-    expected = jax.jit(_infer(policy))({"observation": rollouts.observation})
-    figures = gates.policy_gate(infer, jax.device_get(expected), rollouts, kind)
+    expected = jax.device_get(jax.jit(_infer(policy))({"observation": rollouts.observation}))
+    figures = gates.policy_gate(infer, expected, rollouts, kind)
     if OBSERVE in models:
         observe = Model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
         differences, seen, base = gates.observe_gate(observe, rollouts, run.env.layout)
         figures |= differences | gates.control_gate(infer, seen, base, rollouts, kind)
+        step, acts = (Model(FINETUNE, models[FINETUNE], name) for name in (STEP_SIGNATURE, INFER_SIGNATURE))
+        figures |= gates.train_gate(step, acts, tuning, expected, rollouts)
     if kind == "int8":
-        acts = through_host(lambda row: infer({"observation": row[None]})["action"][0], run.env.action_dim)
+        driver = through_host(lambda row: infer({"observation": row[None]})["action"][0], run.env.action_dim)
         worlds = rollouts.action.shape[1]
-        after = record(run, observer, acts, policy.agent_state, worlds)
+        after = record(run, observer, driver, policy.agent_state, worlds)
         figures |= gates.return_gate(rollouts, after)
     return figures

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import jax
 import numpy as np
 
+from synthjax.deploy.finetune import FineTuning
 from synthjax.deploy.model import Model
 from synthjax.deploy.rollouts import Rollouts
 from synthjax.envs.observation import ObservationLayout
@@ -21,6 +23,7 @@ TOLERANCE = {"float32": 1e-4, "float16": 1e-2}
 # Where the heading is nearly arbitrary so are its rounding errors, on any machine: below this length they
 # count in proportion to it.
 SURE_HEADING = 0.02
+TRAIN_STEPS, WAY_SHARE = 10, 0.01
 RETURN_SHARE = 0.05  # of the policy's return that int8 weights may change
 
 Figures = dict[str, Any]
@@ -99,6 +102,48 @@ def control_gate(infer: Model, seen: np.ndarray, base: np.ndarray, rollouts: Rol
     return {"control": error}
 
 
+def train_gate(
+    train_step: Model,
+    infer: Model,
+    tuning: FineTuning,
+    expected: Mapping[str, np.ndarray],
+    rollouts: Rollouts,
+) -> Figures:
+    """Gate ``train step``: ten steps end where those of JAX end, and before them the policy is the same.
+
+    What counts is the distance of each vector from JAX's as a share of the way it has gone: Adam turns the
+    sign of a gradient near zero into a whole step of that parameter, and PPO drops a sample at the edge of
+    its clip.
+
+    Args:
+      train_step: the model by its signature for a step.
+      infer: the same by its signature for acting.
+      tuning: what it was converted from.
+      expected: outputs (T, N, A) of the policy by name.
+      rollouts: where observations and actions come from.
+
+    Raises:
+      UserError: a vector, or an output of the policy, differs by more than the tolerance.
+    """
+    start, limit = tuning.start, TOLERANCE["float32"]
+    for t in range(min(len(rollouts.observation), 50)):
+        out = infer({"params": start["params"], "observation": rollouts.observation[t, :1]})
+        for name, value in expected.items():
+            _limit("train step", f"'{name}' before it", _worst(out[name][0], value[t, 0]), limit)
+    step, rng = jax.jit(tuning.step), np.random.default_rng(0)
+    ours, theirs = dict(start), dict(start)
+    for _ in range(TRAIN_STEPS):
+        minibatch = _minibatch(tuning, expected["mean"], rollouts, rng)
+        ours = _after(train_step({**ours, **minibatch}), start)
+        theirs = _after(jax.device_get(step({**theirs, **minibatch})), start)
+    errors = {}
+    for name, before in start.items():
+        way = float(np.linalg.norm(theirs[name] - before))
+        errors[name] = float(np.linalg.norm(ours[name] - theirs[name])) / max(way, 1e-6)
+        _limit("train step", f"the way of '{name}' in {TRAIN_STEPS} steps", errors[name], WAY_SHARE)
+    return {"train step": errors}
+
+
 def return_gate(before: Rollouts, after: Rollouts) -> Figures:
     """Gate ``return``: what episodes earn with the model's actions, from the same starts.
 
@@ -111,6 +156,33 @@ def return_gate(before: Rollouts, after: Rollouts) -> Figures:
     return {"return": {"float32": expected, "model": got}}
 
 
+def _minibatch(
+    tuning: FineTuning, mean: np.ndarray, rollouts: Rollouts, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """What a host could sample: places in the rollouts, and numbers for what it would compute."""
+    count = rollouts.reward.size
+    shapes = tuning.minibatch
+    rows = rng.integers(count - 1, size=shapes["observation"][0])
+    observations, actions, means = (
+        x.reshape(count, -1) for x in (rollouts.observation, rollouts.action, mean)
+    )
+    sampled = {
+        "observation": observations[rows],
+        "next_observation": observations[rows + 1],
+        "mean": means[rows],
+        "action": actions[rows] + rng.normal(0.0, 0.05, actions[rows].shape),
+        "discount": np.full(len(rows), 0.9),
+    }
+    return {
+        name: np.asarray(sampled.get(name, rng.normal(size=shape)), np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def _after(outputs: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: outputs[f"{name}_next"] for name in start}
+
+
 def _inferred(infer: Model, observations: np.ndarray) -> dict[str, np.ndarray]:
     """The outputs (T, N, A) by name, for observations (T, N, obs_dim) one by one."""
     rows = [infer({"observation": row[None]}) for row in observations.reshape(-1, observations.shape[-1])]
@@ -119,7 +191,7 @@ def _inferred(infer: Model, observations: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _worst(got: np.ndarray, expected: np.ndarray, heading_length: np.ndarray | None = None) -> float:
-    """The largest difference of (T, N, n); NaN if anything is NaN."""
+    """The largest difference, of (T, N, n) where the heading counts; NaN if anything is NaN."""
     error = np.abs(got - expected)
     if heading_length is not None:
         error *= np.minimum(1.0, heading_length / SURE_HEADING)[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import synthjax
 from synthjax.bodies import Body
 from synthjax.deploy.fields import describe_layout
+from synthjax.deploy.finetune import FineTuning
 from synthjax.deploy.observers import Observer
 from synthjax.deploy.quantize import Format
 from synthjax.envs.body_parts import SLOTS
@@ -122,6 +124,17 @@ def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
         "gains": np.asarray(agent_state.gains, float).tolist(),
         "squash": "tanh" if run.agent.squashes else "none",
         "stochastic": "action = gains * squash(mean + exp(log_std) * noise), noise standard normal",
+    }
+
+
+def describe_tuning(run: Run, tuning: FineTuning, vectors: list[dict[str, Any]]) -> dict[str, Any]:
+    """What finetune.tflite takes, what it begins with, and the settings that the host needs."""
+    settings = ("gamma", "gae_lambda", "reward_scale", "advantage_clip", "n_step", "center_rewards")
+    given = dataclasses.asdict(run.config.agent)
+    return {
+        "vectors": vectors,  # in params.bin, by the number of floats
+        "minibatch": {name: list(shape) for name, shape in tuning.minibatch.items()},
+        "settings": {name: given[name] for name in settings if name in given},
     }
 
 

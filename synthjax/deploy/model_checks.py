@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from synthjax.deploy.gates import stop
 from synthjax.deploy.model import INSTALL
 from synthjax.errors import UserError
@@ -20,8 +22,18 @@ ALLOWED = {
 }  # fmt: skip
 
 
-def check_model(name: str, content: bytes, signature: str) -> None:
+# Of training steps as well: Adam's decay to the power of the count of steps.
+ALLOWED_IN_TRAINING = ALLOWED | {"POW"}
+
+
+def check_model(name: str, content: bytes, *signatures: str, allowed: Collection[str] = ALLOWED) -> None:
     """Gates ``subgraph`` and ``operators`` for the model file ``name``.
+
+    Args:
+      name: for messages.
+      content: of the file.
+      signatures: that it must have, with a subgraph for each.
+      allowed: operators.
 
     Raises:
       UserError: names the gate that fails.
@@ -32,14 +44,17 @@ def check_model(name: str, content: bytes, signature: str) -> None:
         raise UserError(f"The TFLite runtime is not installed: {INSTALL}.") from None
     model = schema.Model.GetRootAsModel(content, 0)
     # Some runtimes read the first subgraph only, or know nothing of a second signature.
-    if model.SubgraphsLength() != 1:
-        stop("subgraph", f"{name} has {model.SubgraphsLength()} subgraphs instead of one")
-    signatures = [model.SignatureDefs(i).SignatureKey().decode() for i in range(model.SignatureDefsLength())]
-    if signatures != [signature]:
-        stop("subgraph", f"{name} has the signatures {signatures} instead of '{signature}' alone")
-    graph = model.Subgraphs(0)
-    for index in [*graph.InputsAsNumpy().tolist(), *graph.OutputsAsNumpy().tolist()]:
-        tensor = graph.Tensors(index)
+    if model.SubgraphsLength() != len(signatures):
+        stop("subgraph", f"{name} has {model.SubgraphsLength()} subgraphs instead of {len(signatures)}")
+    found = [model.SignatureDefs(i).SignatureKey().decode() for i in range(model.SignatureDefsLength())]
+    if sorted(found) != sorted(signatures):
+        stop("subgraph", f"{name} has the signatures {found} instead of {list(signatures)}")
+    graphs = [model.Subgraphs(i) for i in range(len(signatures))]
+    for tensor in [
+        graph.Tensors(index)
+        for graph in graphs
+        for index in [*graph.InputsAsNumpy().tolist(), *graph.OutputsAsNumpy().tolist()]
+    ]:
         growing = tensor.ShapeSignatureLength() and -1 in tensor.ShapeSignatureAsNumpy().tolist()
         if tensor.Type() != schema.TensorType.FLOAT32 or growing:
             stop(
@@ -50,5 +65,5 @@ def check_model(name: str, content: bytes, signature: str) -> None:
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
     # Both fields: codes beyond 127 stand in the newer one.
     used = {words[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] for code in codes}
-    if foreign := used - ALLOWED:
+    if foreign := used - set(allowed):
         stop("operators", f"{name} uses {', '.join(sorted(foreign))}")

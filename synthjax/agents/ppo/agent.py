@@ -118,7 +118,7 @@ class PPO:
         """
         if deterministic:
             return state.gains * self.distribution(state, obs)[0], {}
-        mean = self._mean(state.params["policy"], self._normalize(state.normalizer, obs), state.gains)
+        mean = self._mean(state.params["policy"], self.normalize(state.normalizer, obs), state.gains)
         std, active = _spread(self.noise(state.failure_rate), state.gains), state.gains > 0.0
         action = jnp.where(active, mean + std * jax.random.normal(key, mean.shape), 0.0)
         log_prob = distributions.gaussian_log_prob(action, mean, std, active)
@@ -127,7 +127,7 @@ class PPO:
     def distribution(self, state: PPOState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and logarithm of the noise (..., A) of the averaged policy's actions, before their gains."""
         mean: jax.Array = self.policy.apply(  # type: ignore[assignment]
-            state.average, self._normalize(state.normalizer, obs)
+            state.average, self.normalize(state.normalizer, obs)
         )
         return mean, jnp.broadcast_to(jnp.log(self.noise(state.failure_rate)), mean.shape)
 
@@ -143,11 +143,11 @@ class PPO:
         """
         config = self.config
         data, weights = blank(data), sample_weights(data.valid, axis)
-        obs = self._normalize(state.normalizer, data.obs)
+        obs = self.normalize(state.normalizer, data.obs)
         # Asymmetric (Pinto et al. 2018): only the policy has to do with what noisy sensors say.
-        exact = None if data.exact_obs is None else self._normalize(state.normalizer, data.exact_obs)
+        exact = None if data.exact_obs is None else self.normalize(state.normalizer, data.exact_obs)
         next_obs = data.next_obs if data.next_exact_obs is None else data.next_exact_obs
-        next_obs = self._normalize(state.normalizer, next_obs)
+        next_obs = self.normalize(state.normalizer, next_obs)
         values = self._value(state.params, obs if exact is None else exact)
         gamma, gae_lambda = (
             over_durations(factor, data.duration) for factor in (config.gamma, config.gae_lambda)
@@ -176,7 +176,7 @@ class PPO:
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
             step = functools.partial(
-                self._minibatch_step, noise=noise, gains=state.gains, target_kl=target_kl, axis=axis
+                self.minibatch_step, noise=noise, gains=state.gains, target_kl=target_kl, axis=axis
             )
             return jax.lax.scan(step, carry, minibatches)
 
@@ -210,6 +210,32 @@ class PPO:
             "action_noise": noise,
             "learning_rate": learning_rate,
         }
+
+    def minibatch_step(
+        self,
+        carry: tuple,
+        batch: Batch,
+        noise: jax.Array,
+        gains: jax.Array,
+        target_kl: jax.Array,
+        axis: str | None = None,
+    ) -> tuple[tuple, Metrics]:
+        """One gradient step: (parameters, optimiser's state, learning rate) after it, and metrics."""
+        params, opt_state, learning_rate = carry
+        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, noise, gains))
+        known = batch_mean(batch.weights, axis) > 0.0
+        updates, opt_state = self.optimizer.update(grads, opt_state, params)
+        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+        learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
+        # Adam's momentum and the step size would go on without a valid step to learn from.
+        carry = jax.tree.map(
+            lambda new, old: jnp.where(known, new, old), (params, opt_state, learning_rate), carry
+        )
+        return carry, metrics | {"grad_norm": optax.tree.norm(grads)}
+
+    def values(self, state: PPOState, obs: jax.Array) -> jax.Array:
+        """What the value network says of observations (..., obs_dim), scaled as rewards are.  -> (...)."""
+        return self._value(state.params, self.normalize(state.normalizer, obs))
 
     def acting(self, state: PPOState) -> PPOState:
         """All of it: nothing is large."""
@@ -283,33 +309,13 @@ class PPO:
         }
         return loss, metrics
 
-    def _minibatch_step(
-        self,
-        carry: tuple,
-        batch: Batch,
-        noise: jax.Array,
-        gains: jax.Array,
-        target_kl: jax.Array,
-        axis: str | None,
-    ) -> tuple[tuple, Metrics]:
-        params, opt_state, learning_rate = carry
-        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, noise, gains))
-        known = batch_mean(batch.weights, axis) > 0.0
-        updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-        learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
-        # Adam's momentum and the step size would go on without a valid step to learn from.
-        carry = jax.tree.map(
-            lambda new, old: jnp.where(known, new, old), (params, opt_state, learning_rate), carry
-        )
-        return carry, metrics | {"grad_norm": optax.tree.norm(grads)}
-
     def _adapt(self, learning_rate: jax.Array, kl: jax.Array, target_kl: jax.Array) -> jax.Array:
         """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""
         factor = jnp.where(kl > 2.0 * target_kl, 1 / 1.2, jnp.where(kl < 0.5 * target_kl, 1.2, 1.0))
         return jnp.clip(learning_rate * factor, self.config.min_learning_rate, self.config.max_learning_rate)
 
-    def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+    def normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+        """Observations (..., obs_dim) as the networks see them."""
         return normalize(normalizer, obs, self.config.observation_clip)
 
     def _mean(self, policy: PyTree, obs: jax.Array, gains: jax.Array) -> jax.Array:

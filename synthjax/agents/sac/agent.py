@@ -24,6 +24,7 @@ from synthjax.errors import UserError
 from synthjax.types import PyTree, Transition
 
 Metrics = dict[str, jax.Array]
+Noise = tuple[jax.Array, ...]  # of the actions at an observation and at the next one
 
 
 @struct.dataclass
@@ -140,8 +141,9 @@ class SAC:
         """Actions (..., A) within +-1 for observations (..., obs_dim); the update needs nothing else."""
         if deterministic:
             return state.gains * jnp.tanh(self.distribution(state, obs)[0]), {}
-        normalized = self._normalize(state.normalizer, obs)
-        action, _ = self._sample_action(state.params["policy"], normalized, state.gains, key)
+        normalized = self.normalize(state.normalizer, obs)
+        noise = jax.random.normal(key, (*obs.shape[:-1], self.action_dim))
+        action, _ = self._sample_action(state.params["policy"], normalized, state.gains, noise)
         if self.config.uniform_start:
             uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
             action = jnp.where(state.gradient_steps > 0, action, state.gains * uniform)
@@ -149,7 +151,7 @@ class SAC:
 
     def distribution(self, state: SACState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and logarithm of the standard deviation (..., A) of actions before tanh and their gains."""
-        return self._distribution(state.params["policy"], self._normalize(state.normalizer, obs))
+        return self._distribution(state.params["policy"], self.normalize(state.normalizer, obs))
 
     def update(
         self, state: SACState, data: Transition, key: jax.Array, axis: str | None = None
@@ -252,26 +254,28 @@ class SAC:
         return start + (1.0 - start) * jnp.minimum(gradient_steps / self.config.importance_steps, 1.0)
 
     def loss(
-        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, gains: jax.Array, key: jax.Array
+        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, gains: jax.Array, noise: Noise
     ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
         """Sum of the losses of critics, policy and temperature, each with its own parameters.
+
+        ``noise`` is what the actions at both observations are drawn with, standard normal, (B, A) each.
 
         Returns:
           The loss (), the TD errors (2, B), and metrics.
         """
         config = self.config
-        key, next_key = jax.random.split(key)
+        noise_now, noise_next = noise
         frozen = jax.lax.stop_gradient(params)
         alpha = jnp.exp(frozen["log_alpha"])
 
-        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, gains, next_key)
+        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, gains, noise_next)
         next_q = self._q(targets, batch.next_obs, next_action)
         bonus = -alpha * next_log_prob if config.entropy_in_target else jnp.zeros_like(next_log_prob)
         target = losses.soft_target(batch.reward, batch.discount, next_q, bonus)
         td_error = self._q(params["critics"], batch.obs, batch.action) - target
         critic_loss = losses.critic_loss(td_error, batch.weights)
 
-        action, log_prob = self._sample_action(params["policy"], batch.obs, gains, key)
+        action, log_prob = self._sample_action(params["policy"], batch.obs, gains, noise_now)
         q = self._q(frozen["critics"], batch.obs, action)
         policy_loss = losses.policy_loss(log_prob, q, alpha)
         temperature_loss = losses.temperature_loss(params["log_alpha"], log_prob, self.target_entropy(gains))
@@ -283,6 +287,18 @@ class SAC:
             "td_error": jnp.mean(jnp.abs(td_error)),
         }
         return critic_loss + policy_loss + temperature_loss, (td_error, metrics)
+
+    def minibatch_step(
+        self, carry: tuple, batch: Batch, gains: jax.Array, noise: Noise, axis: str | None = None
+    ) -> tuple[tuple, jax.Array, Metrics]:
+        """One gradient step: (parameters, targets, optimiser's state) after it, TD errors and metrics."""
+        params, targets, opt_state = carry
+        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(params, targets, batch, gains, noise)
+        grads, metrics = mean_over(axis, (grads, metrics))
+        updates, opt_state = self.optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        targets = optax.incremental_update(params["critics"], targets, self.config.tau)
+        return (params, targets, opt_state), td_error, metrics
 
     def _gradient_step(
         self, carry: tuple, key: jax.Array, state: SACState, count: int, axis: str | None
@@ -297,29 +313,28 @@ class SAC:
         else:
             entries, weights = replay.sample_uniform(ring, count, sample_key), jnp.ones(count)
         batch = Batch(
-            obs=self._normalize(state.normalizer, entries.obs),
+            obs=self.normalize(state.normalizer, entries.obs),
             action=entries.action,
             reward=entries.reward - entries.horizon * state.reward_rate
             if self.config.center_rewards
             else entries.reward,
-            next_obs=self._normalize(state.normalizer, entries.next_obs),
+            next_obs=self.normalize(state.normalizer, entries.next_obs),
             discount=entries.discount,
             weights=weights,
         )
-        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(
-            params, targets, batch, state.gains, loss_key
+        noise_key, next_key = jax.random.split(loss_key)
+        noise = tuple(jax.random.normal(k, batch.action.shape) for k in (noise_key, next_key))
+        (params, targets, opt_state), td_error, metrics = self.minibatch_step(
+            (params, targets, opt_state), batch, state.gains, noise, axis
         )
-        grads, metrics = mean_over(axis, (grads, metrics))
-        updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
-        targets = optax.incremental_update(params["critics"], targets, self.config.tau)
         if self.config.prioritized:
             error = jnp.max(jnp.abs(td_error), axis=0)
             new = priorities.sampling_masses(error, self.config.priority_exponent)
             ring = replay.set_masses(ring, index, new)
         return (params, targets, opt_state, ring.masses, gradient_steps + 1), metrics
 
-    def _normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+    def normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
+        """Observations (..., obs_dim) as the networks see them."""
         return normalize(normalizer, obs, self.config.observation_clip)
 
     def _distribution(self, policy: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -330,7 +345,7 @@ class SAC:
         return mean, low + (high - low) * jax.nn.sigmoid(spread)
 
     def _sample_action(
-        self, policy: PyTree, obs: jax.Array, gains: jax.Array, key: jax.Array
+        self, policy: PyTree, obs: jax.Array, gains: jax.Array, noise: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Actions (..., A) by reparameterisation, and log-probabilities (...) of those of gains above zero.
 
@@ -339,7 +354,7 @@ class SAC:
         """
         mean, log_std = self._distribution(policy, obs)
         std = jnp.exp(log_std)
-        u = mean + std * jax.random.normal(key, mean.shape)
+        u = mean + std * noise
         log_prob = distributions.squashed_log_prob(u, mean, std, gains > 0.0)
         return gains * jnp.tanh(u), log_prob
 

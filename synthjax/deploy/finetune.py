@@ -1,0 +1,156 @@
+"""One gradient step of a trained agent as a pure function of flat vectors, for learning on a device.
+
+Loops, shuffling, random numbers and buffers are the host's.  What is learned goes in and comes out as
+vectors, ``params`` first: a host that swaps one reference has a new policy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from synthjax.agents import distributions
+from synthjax.agents.ppo import PPO
+from synthjax.agents.ppo.agent import Batch as PPOBatch
+from synthjax.agents.sac.agent import Batch as SACBatch
+from synthjax.deploy.convert import Named
+from synthjax.deploy.policy import policy_function
+from synthjax.training.build import Run
+from synthjax.types import PyTree
+
+FINETUNE, PARAMS = "finetune.tflite", "params.bin"
+STEP_SIGNATURE = "train_step"  # beside that of the policy
+MINIBATCH = 256  # transitions of one step
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+    """What ``finetune.tflite`` computes.
+
+    ``step`` takes ``start`` and a minibatch by name.  It gives each vector of ``start`` back as it is after
+    the step, under its name with ``_next``, and the metrics of the step, (1,) each.
+    """
+
+    step: Callable[[Named], Named]
+    infer: Callable[[Named], Named]  # "params" and "observation" (1, obs_dim) -> the outputs of the policy
+    start: dict[str, np.ndarray]  # the vectors before the first step
+    minibatch: dict[str, tuple[int, ...]]  # shapes of what the host samples
+
+    def packed(self) -> tuple[bytes, list[dict[str, Any]]]:
+        """``start`` one after another, float32 with the low byte first, and where each vector lies in it."""
+        rows, end = [], 0
+        for name, vector in self.start.items():
+            rows.append({"name": name, "start": end, "size": vector.size})
+            end += vector.size
+        return np.concatenate(list(self.start.values())).astype("<f4").tobytes(), rows
+
+
+def fine_tuning(run: Run, agent_state: PyTree) -> FineTuning:
+    """The training of ``run`` as it goes on from ``agent_state``: its losses, optimiser and normaliser."""
+    make = _ppo if isinstance(run.agent, PPO) else _sac
+    return make(run.agent, agent_state, run.env.offset)
+
+
+def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) -> FineTuning:
+    """From the averaged policy, which is what acts on a device; with fresh moments."""
+    params, unravel = ravel_pytree({"policy": state.average, "value": state.params["value"]})
+    opt, unravel_opt = ravel_pytree(agent.optimizer.init(unravel(params)))
+    noise = agent.noise(state.failure_rate)
+    std = noise * jnp.where(state.gains > 0.0, state.gains, 1.0)
+
+    def step(given: Named) -> Named:
+        mean = state.gains * given["mean"]
+        batch = PPOBatch(
+            obs=agent.normalize(state.normalizer, given["observation"]),
+            action=given["action"],
+            log_prob=distributions.gaussian_log_prob(given["action"], mean, std, state.gains > 0.0),
+            mean=mean,
+            advantage=given["advantage"],
+            target=given["target"],
+            exact_obs=None,
+            weights=jnp.ones(MINIBATCH),
+        )
+        carry = (unravel(given["params"]), unravel_opt(given["opt"]), given["learning_rate"][0])
+        target_kl = jnp.asarray(agent.config.target_kl)
+        (new, opt, rate), metrics = agent.minibatch_step(carry, batch, noise, state.gains, target_kl)
+        return {
+            "params_next": ravel_pytree(new)[0],
+            "opt_next": ravel_pytree(opt)[0],
+            "learning_rate_next": rate[None],
+            **{name: value[None] for name, value in metrics.items()},
+        }
+
+    def infer(given: Named) -> Named:
+        new = unravel(given["params"])
+        acting = dataclasses.replace(state, params=new, average=new["policy"])
+        outputs = policy_function(agent, acting, offset)({"observation": given["observation"]})
+        return outputs | {"value": agent.values(acting, given["observation"])}
+
+    return FineTuning(
+        step=step,
+        infer=infer,
+        start=_vectors(params=params, opt=opt, learning_rate=state.learning_rate[None]),
+        minibatch={
+            "observation": (MINIBATCH, agent.obs_dim),
+            "action": (MINIBATCH, agent.action_dim),
+            "mean": (MINIBATCH, agent.action_dim),
+            "advantage": (MINIBATCH,),
+            "target": (MINIBATCH,),
+        },
+    )
+
+
+def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) -> FineTuning:
+    """From the policy, critics and temperature as they are, with their moments."""
+    params, unravel = ravel_pytree(state.params)
+    targets, unravel_targets = ravel_pytree(state.targets)
+    opt, unravel_opt = ravel_pytree(state.opt_state)
+
+    def step(given: Named) -> Named:
+        batch = SACBatch(
+            obs=agent.normalize(state.normalizer, given["observation"]),
+            action=given["action"],
+            reward=given["reward"],
+            next_obs=agent.normalize(state.normalizer, given["next_observation"]),
+            discount=given["discount"],
+            weights=jnp.ones(MINIBATCH),
+        )
+        vectors = unravel(given["params"]), unravel_targets(given["targets"]), unravel_opt(given["opt"])
+        noise = given["noise"], given["next_noise"]
+        (new, targets, opt), _, metrics = agent.minibatch_step(vectors, batch, state.gains, noise)
+        return {
+            "params_next": ravel_pytree(new)[0],
+            "targets_next": ravel_pytree(targets)[0],
+            "opt_next": ravel_pytree(opt)[0],
+            **{name: value[None] for name, value in metrics.items()},
+        }
+
+    def infer(given: Named) -> Named:
+        acting = dataclasses.replace(state, params=unravel(given["params"]))
+        return policy_function(agent, acting, offset)({"observation": given["observation"]})
+
+    observations, actions = (MINIBATCH, agent.obs_dim), (MINIBATCH, agent.action_dim)
+    return FineTuning(
+        step=step,
+        infer=infer,
+        start=_vectors(params=params, targets=targets, opt=opt),
+        minibatch={
+            "observation": observations,
+            "action": actions,
+            "reward": (MINIBATCH,),
+            "next_observation": observations,
+            "discount": (MINIBATCH,),
+            "noise": actions,
+            "next_noise": actions,
+        },
+    )
+
+
+def _vectors(**vectors: jax.Array) -> dict[str, np.ndarray]:
+    return {name: np.asarray(vector, np.float32) for name, vector in vectors.items()}
