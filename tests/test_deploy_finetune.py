@@ -112,7 +112,7 @@ def test_a_step_on_what_a_host_computes_is_an_update_of_ppo() -> None:
     done = jnp.asarray(rng.random(shape) < 0.1)
     data = Transition(
         obs=obs, action=action, reward=numbers(), next_obs=numbers(OBS), terminated=done,
-        truncated=jnp.zeros(shape, bool), extras=extras,
+        truncated=jnp.zeros(shape, bool), valid=jnp.ones(shape, bool), extras=extras,
     )  # fmt: skip
     updated, _ = jax.jit(agent.update)(state, data, jax.random.key(2))
 
@@ -121,10 +121,10 @@ def test_a_step_on_what_a_host_computes_is_an_update_of_ppo() -> None:
     def on_the_host() -> dict[str, jax.Array]:
         advantages, targets = losses.generalized_advantage(
             config.reward_scale * data.reward, agent.values(state, obs), agent.values(state, data.next_obs),
-            data.terminated, data.truncated, config.gamma, config.gae_lambda,
+            data.terminated, data.truncated, data.valid, config.gamma, config.gae_lambda,
         )  # fmt: skip
         mean, _ = agent.distribution(state, obs)
-        scaled = losses.normalize_advantages(advantages, config.advantage_clip)
+        scaled = losses.normalize_advantages(advantages, jnp.ones(shape), config.advantage_clip)
         return {
             "observation": obs, "action": action, "mean": mean, "advantage": scaled, "target": targets,
         }  # fmt: skip
