@@ -54,6 +54,8 @@ def policy() -> SavedPolicy:
 @pytest.fixture(scope="session")
 def recorded(policy: SavedPolicy) -> tuple[Export, Rollouts]:
     """An export of it, and the rollouts that it was compared on; not to be changed."""
+    import deploy_models  # noqa: F401  (skips without the extra)
+
     from synthjax.deploy import export as exporting
 
     kept: list[Rollouts] = []

