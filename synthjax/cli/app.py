@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> None:
+    # Native libraries greet, and XLA's alarm at a compilation of minutes reads like a crash; whatever is an
+    # error is raised as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name, rest = (args[0], args[1:]) if args else ("--help", [])
     if name in ("-h", "--help", "help"):
         Console().print(command_list("", COMMANDS))

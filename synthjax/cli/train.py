@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
@@ -64,8 +63,6 @@ def train(args: list[str]) -> None:
     --num-envs N, --physics ENGINE and --distributed are short for --agent.num-envs, --physics.engine and
     --distributed.auto.
     """
-    # XLA's alarm at a compilation of minutes reads like a crash; whatever is an error is raised as well.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import processes
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,37 +24,29 @@ class ListOptions:
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = Path("clips")
 
 
-def clip_table(options: ListOptions) -> Table:
-    """Name, length, rate, loop, source and licence of the shipped clips and of those in a folder.
+def clip_table(options: ListOptions) -> Group:
+    """Name, length, rate and loop of the shipped clips and of those in a folder; sources and licences below.
 
     A file that is no clip is listed as such.  Raises :class:`UserError` if a folder is given that is none.
     """
-    table = Table()
-    table.add_column("--motion", overflow="fold")
-    for column in ("s", "frames/s", "loop", "source", "licence"):
-        table.add_column(column, no_wrap=True)
-    for path in sorted(shipped_folder().glob("*.npz")):
-        table.add_row(path.stem, *map(Text, _columns(path)))
     if not options.folder.is_dir() and options != ListOptions():
         raise UserError(f"There is no folder '{options.folder}': check the path.")
-    own = sorted(options.folder.glob("*.npz"))
-    if own:
-        table.add_section()
-    for path in own:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("--motion", overflow="fold")
+    for column in ("s", "frames/s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("", "terms"):
+        table.add_column(column)
+    terms: dict[str, int] = {}  # source and licence -> number
+    shipped = sorted(shipped_folder().glob("*.npz"))
+    for path in (*shipped, *sorted(options.folder.glob("*.npz"))):
+        name = Text(path.stem if path in shipped else str(path))
         try:
-            columns = _columns(path)
+            facts = read_facts(path)
         except UserError:
-            columns = ("", "", "", "no clip, or damaged", "")
-        table.add_row(Text(str(path)), *map(Text, columns))
-    return table
-
-
-def _columns(path: Path) -> tuple[str, str, str, str, str]:
-    facts = read_facts(path)
-    return (
-        f"{facts.duration:.2f}",
-        f"{facts.fps:g}",
-        "yes" if facts.loop else "no",
-        facts.source,
-        facts.licence,
-    )
+            table.add_row(name, "", "", "", Text("no clip, or damaged", "red"))
+            continue
+        number = terms.setdefault(f"{facts.source}; licence: {facts.licence}", len(terms) + 1)
+        loop = "loop" if facts.loop else ""
+        table.add_row(name, f"{facts.duration:.2f}", f"{facts.fps:g}", loop, Text(f"[{number}]"))
+    return Group(table, *(Text(f"[{number}] {text}") for text, number in terms.items()))
