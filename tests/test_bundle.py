@@ -274,7 +274,12 @@ def test_other_files_are_refused(place: Path, data: bytes) -> None:
 
 @quickly
 @given(
-    names=st.lists(st.text(min_size=1, max_size=12) | st.sampled_from(UNSAFE[1:]), min_size=1, max_size=4),
+    # zipfile cuts names at a zero byte and stumbles over those that are empty then.
+    names=st.lists(
+        st.text(min_size=1, max_size=12).filter(lambda name: name[0] != "\0") | st.sampled_from(UNSAFE[1:]),
+        min_size=1,
+        max_size=4,
+    ),
     data=st.data(),
 )
 def test_zip_files_of_others_are_refused(place: Path, names: list[str], data: st.DataObject) -> None:

@@ -162,7 +162,7 @@ def _episodes() -> tuple[np.ndarray, EpisodeTrace]:
     actions[1, 0] = 1e6
     keys = jax.random.split(jax.random.key(0), 3)
     first = jax.vmap(functools.partial(environment.start_from, environment.resets))(starts, keys)
-    trace = run_episodes(environment, _scripted, actions, first, STEPS, worlds_mesh(len(starts)))
+    trace = run_episodes(environment, _scripted, actions, first, STEPS, worlds_mesh(len(starts), len(starts)))
     return np.asarray(first.task.time), jax.device_get(trace)
 
 

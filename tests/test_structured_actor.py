@@ -216,7 +216,7 @@ def test_the_same_parameters_move_the_same_joints_of_a_shuffled_body(
         params={"policy": policy}, normalizer=init_normalizer(OBS), gains=jnp.ones(state.gains.shape)
     )
     if algorithm == "ppo":
-        state = state.replace(average=policy)
+        state = state.replace(average=policy, failure_rate=jnp.ones(()))
 
     def by_joint(body: Body, values: Any) -> dict[str, np.ndarray]:
         return dict(zip(driven(body), np.asarray(values).T, strict=True))

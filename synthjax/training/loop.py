@@ -94,6 +94,8 @@ class Trainer:
                     pending = None
                     self.save(state)
                     last_save = time.monotonic()
+                # A process by itself need not wait for a vote on what the record has brought up.
+                stop |= self._stop and not self.run.program.mesh.is_multi_process
             if pending is not None:
                 self._log(pending, writer)
                 self.save(state)
