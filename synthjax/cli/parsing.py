@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from synthjax.cli.mistakes import explain
 from synthjax.errors import UserError
 
 Options = TypeVar("Options")
@@ -21,10 +24,25 @@ Command = Callable[[list[str]], None]
 def parse(
     command: Command, name: str, options: type[Options], args: list[str], default: Any = None
 ) -> Options:
-    """The options of ``synthjax NAME`` as ``args`` give them, starting from ``default``."""
-    return tyro.cli(
-        options, prog=f"synthjax {name}", description=inspect.getdoc(command), args=args, default=default
-    )
+    """The options of ``synthjax NAME`` as ``args`` give them, starting from ``default``.
+
+    Raises:
+      UserError: they cannot be read.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                options,
+                prog=f"synthjax {name}",
+                description=inspect.getdoc(command),
+                args=args,
+                default=default,
+            )
+    except SystemExit as stop:
+        if not stop.code:  # help has been asked for
+            raise
+        raise explain(said.getvalue(), name) from None
 
 
 def command_list(group: str, commands: Mapping[str, Command]) -> Group:
