@@ -9,8 +9,10 @@ import time
 from synthjax import interrupts
 
 _PROGRAM = """
-import hashlib, sys, time
+import hashlib, signal, sys, time
 from synthjax import interrupts
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background are born deaf to it
 
 def native():
     # Like a compilation it lets other threads run, and sees no signal before it is back, in a minute or so.
