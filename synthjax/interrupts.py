@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,9 +32,9 @@ def watched() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _watching:
         yield
         return
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    woken, wake = socket.socketpair()  # Windows wakes nothing but sockets
+    wake.setblocking(False)
+    before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(woken,), name="interrupts", daemon=True).start()
     _watching = True
     try:
@@ -41,7 +42,7 @@ def watched() -> Iterator[None]:
     finally:
         _watching = False
         signal.set_wakeup_fd(before)
-        os.close(wake)
+        wake.close()
 
 
 @contextmanager
@@ -81,9 +82,9 @@ def end(said: str) -> None:
     os._exit(INTERRUPTED)
 
 
-def _watch(woken: int) -> None:
-    with os.fdopen(woken, "rb", buffering=0) as numbers:
-        while number := numbers.read(1):
+def _watch(woken: socket.socket) -> None:
+    with woken:
+        while number := woken.recv(1):
             if _answers:
                 _answers[-1](number[0])
             elif number[0] == signal.SIGINT:

@@ -7,6 +7,7 @@ the standard output: one line of JSON, then an .npz.  What it wants to say in wo
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -20,12 +21,11 @@ _MEMORY = 6 * 2**30  # bytes of address space
 
 
 def main() -> None:
-    try:
+    if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    except (ImportError, ValueError, OSError):  # not on this platform
-        pass
+        with contextlib.suppress(ValueError, OSError):  # a lower one holds already
+            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     facts, arrays = read(Path(sys.argv[1]), sys.argv[2])
     out = sys.stdout.buffer
     out.write(json.dumps(facts).encode() + b"\n")
