@@ -76,6 +76,10 @@ def read(path: Path) -> SourceMotion:
     return source
 
 
+def own(path: Path, body: Body) -> Clip | None:
+    return own_clip(read(path), path, body)
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 @pytest.mark.parametrize("which", ["synth", "user"])
 def test_joints_are_where_mujoco_has_them(
@@ -119,7 +123,7 @@ def test_joint_angles_come_back(
     ending: str, body: Body, user_body: Body, cartwheel: Clip, tmp_path: Path
 ) -> None:
     for owner, clip in ((body, cartwheel), (user_body, swinging(user_body))):
-        back = own_clip(written(clip, owner, tmp_path, ending), owner, ReadOptions())
+        back = own(written(clip, owner, tmp_path, ending), owner)
         assert back is not None
         assert (back.fps, back.loop) == (clip.fps, clip.loop)
         np.testing.assert_allclose(back.loop_offset, clip.loop_offset, atol=1e-5)
@@ -196,18 +200,18 @@ def test_another_skeleton_or_unreachable_poses_are_no_clip_of_the_body(
         text.replace("OFFSET 0.000000 -0.420000 0.000000", "OFFSET 0.000000 -0.440000 0.000000")
     )
     assert longer.read_text() != text
-    assert own_clip(longer, body, ReadOptions()) is None
+    assert own(longer, body) is None
     for offsets in ("0.0 0.0 0.0", "1e5 0.0 0.0", "0.0 0.3 0.0"):
         lines = [re.sub(r"OFFSET .*", f"OFFSET {offsets}", line) for line in text.splitlines()]
         (tmp_path / "strange.bvh").write_text("\n".join(lines))
-        assert own_clip(tmp_path / "strange.bvh", body, ReadOptions()) is None
+        assert own(tmp_path / "strange.bvh", body) is None
     renamed = tmp_path / "renamed.bvh"
     renamed.write_text(text.replace("LeftHand", "LeftWrist"))
-    assert own_clip(renamed, body, ReadOptions()) is None
+    assert own(renamed, body) is None
     bent = cartwheel.qpos.copy()
     bent[40, 7 + body.joints.index("LeftLowerLeg_X")] = 0.5  # a knee the wrong way
     clip = make_clip(body, "bent", 60.0, bent, loop_offset=None, source="", licence="")
-    assert own_clip(written(clip, body, tmp_path, ".glb"), body, ReadOptions()) is None
+    assert own(written(clip, body, tmp_path, ".glb"), body) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,6 +16,7 @@ from synthjax.errors import UserError, unknown
 if TYPE_CHECKING:
     from synthjax.bodies import Body
     from synthjax.motion import Clip
+    from synthjax.motion.rig_file import RigFile
     from synthjax.motion.skeleton import SkeletonMotion
 
 _Clip = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
@@ -90,24 +91,27 @@ def motion_preview(args: list[str]) -> None:
 def _imported(file: Path, body: Body, options: PreviewOptions) -> tuple[Clip, SkeletonMotion | None]:
     """What ``motion import`` would make of ``file``, and the figure in it, if that is not the body."""
     from synthjax.motion.importers import ReadOptions
-    from synthjax.motion.own_skeleton import own_clip
+    from synthjax.motion.importing import Reading, read_onto
 
-    own = own_clip(file, body, ReadOptions(options.take, options.skeleton))
-    if own is not None:
-        return own, None
+    read = read_onto(file, body, options=ReadOptions(options.take, options.skeleton), rig=_rig(options.rig))
+    if not isinstance(read, Reading):
+        return read, None
     from synthjax.motion.retarget import retarget
 
-    motion = _read_human(file, options)
-    return retarget(motion, body), motion
+    return retarget(read.motion, body), read.motion
 
 
 def _read_human(file: Path, options: PreviewOptions) -> SkeletonMotion:
     from synthjax.motion.importers import ReadOptions
     from synthjax.motion.importing import read_human
+
+    return read_human(file, options=ReadOptions(options.take, options.skeleton), rig=_rig(options.rig)).motion
+
+
+def _rig(file: Path | None) -> RigFile | None:
     from synthjax.motion.rig_file import read_rig_file
 
-    rig = None if options.rig is None else read_rig_file(options.rig)
-    return read_human(file, options=ReadOptions(options.take, options.skeleton), rig=rig).motion
+    return None if file is None else read_rig_file(file)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ from synthjax.motion.report import measure, report_table
 from synthjax.motion.rig_file import RigFile, read_rig_file
 from synthjax.motion.rigs import demand_humanoid, match_rig, rig_table
 from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.source import SourceMotion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +67,31 @@ def read_human(
     Raises:
       UserError: the file cannot be read, or its rig is not a human's.
     """
-    rig = rig or RigFile()
-    source = read_source(path, options or ReadOptions())
+    return _human(read_source(path, options or ReadOptions()), path, rig or RigFile(), origin, licence)
+
+
+def read_onto(
+    path: Path,
+    body: Body,
+    *,
+    options: ReadOptions,
+    rig: RigFile | None = None,
+    origin: str = "",
+    licence: str = "unknown",
+) -> Clip | Reading:
+    """The clip in ``path`` if it is on the own skeleton of ``body``, else a human motion to be retargeted.
+
+    Raises:
+      UserError: as of :func:`read_human`.
+    """
+    source = read_source(path, options)
+    own = own_clip(source, path, body, origin=origin, licence=licence)
+    return _human(source, path, rig or RigFile(), origin, licence) if own is None else own
+
+
+def _human(
+    source: SourceMotion | SkeletonMotion, path: Path, rig: RigFile, origin: str, licence: str
+) -> Reading:
     if isinstance(source, SkeletonMotion):
         if rig.file is not None:
             raise UserError(f"'{path}' is of a format that fixes its figure: leave out --rig.")
@@ -119,36 +143,34 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
         raise UserError(f"'{options.file}' says its frame rate itself: leave out --fps.")
     body = make_body(options.body)
     motion = None
-    clip = _of_joint_angles(options, body) if joint_angles else _of_own_skeleton(options, body)
-    if clip is None:
-        reading = read_human(
+    if joint_angles:
+        clip = _of_joint_angles(options, body)
+    else:
+        read = read_onto(
             options.file,
+            body,
             options=ReadOptions(options.take, options.skeleton),
             rig=None if options.rig is None else read_rig_file(options.rig),
             origin=options.source,
             licence=options.licence,
         )
-        show(_facts_table(reading.facts))
-        if reading.rig is not None:
-            show(reading.rig)
-        from synthjax.motion.retarget import retarget  # needs the extra "motion"
+        if isinstance(read, Clip):
+            show(Text("The file has the body's own skeleton: its joint angles are taken as they are."))
+            clip = read
+        else:
+            show(_facts_table(read.facts))
+            if read.rig is not None:
+                show(read.rig)
+            from synthjax.motion.retarget import retarget  # needs the extra "motion"
 
-        motion = reading.motion
-        clip = retarget(motion, body)
-    elif not joint_angles:
-        show(Text("The file has the body's own skeleton: its joint angles are taken as they are."))
+            motion = read.motion
+            clip = retarget(motion, body)
     save_clip(clip, out)
     show(report_table(measure(clip, motion, body)))
     command = ["synthjax", "train", "--motion", str(out)]
     if options.body != "synth":
         command += ["--body.name", options.body]
     return f"Clip: {out}\nTrain: {shlex.join(command)}"
-
-
-def _of_own_skeleton(options: ImportOptions, body: Body) -> Clip | None:
-    """The clip of a file on the body's own skeleton, as 'motion export' writes it, else None."""
-    read = ReadOptions(options.take, options.skeleton)
-    return own_clip(options.file, body, read, origin=options.source, licence=options.licence)
 
 
 def _of_joint_angles(options: ImportOptions, body: Body) -> Clip:

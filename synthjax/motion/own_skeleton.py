@@ -15,8 +15,8 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.derive import make_clip
 from synthjax.motion.exporters import WRITERS
 from synthjax.motion.exporters.rig import ExportRig, export_rig, from_y_up
-from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.kinematics import differentiate, forward_kinematics, hinge_limits
+from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
 
 _SAME_PLACE = 2e-3  # m, between a joint of the file and the body's
@@ -28,18 +28,19 @@ _WHOLE_RATE = 0.01  # frames a second, by which a rounded frame time may be off
 
 
 def own_clip(
-    path: Path, body: Body, options: ReadOptions, *, origin: str = "", licence: str = "unknown"
+    source: SourceMotion | SkeletonMotion,
+    path: Path,
+    body: Body,
+    *,
+    origin: str = "",
+    licence: str = "unknown",
 ) -> Clip | None:
-    """The clip in ``path`` if it holds :func:`own_poses`, else None.
+    """The clip in ``source``, read from ``path``, if it holds :func:`own_poses`, else None.
 
     A file whose last frame is its first one, moved, is a loop: so loops are exported.
-
-    Raises:
-      UserError: the file cannot be read.
     """
     if path.suffix.lower() not in WRITERS.keys() - {".npz"}:
         return None
-    source = read_source(path, options)
     qpos = own_poses(source, body) if isinstance(source, SourceMotion) else None
     if qpos is None:
         return None
