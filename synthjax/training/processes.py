@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from synthjax import interrupts
 from synthjax.errors import UserError
 from synthjax.training import rendezvous
 from synthjax.training.rendezvous import DistributedConfig
@@ -177,7 +178,7 @@ def _sentence(failure: BaseException) -> str:
 def _last_words(error: BaseException) -> int:
     """Says why this process ends alone, and gives its exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return 130
+        return interrupts.INTERRUPTED
     lost = isinstance(error, ValueError | RuntimeError) and any(word in str(error) for word in _LOST)
     if lost:
         reason = str(error).splitlines()[0]
