@@ -53,6 +53,54 @@ def pose_tree(
     return positions, out
 
 
+def from_tree(
+    kind: str,
+    fps: float,
+    joints: Sequence[str],
+    parents: tuple[int, ...],
+    rotations: Sequence[Rotation],
+    translations: Sequence[np.ndarray],
+    offsets: Sequence[np.ndarray],
+    *,
+    root_rest: Rotation | None = None,
+    up: str | None = None,
+    metres: float | None = None,
+) -> SourceMotion:
+    """The motion of a format that holds one animation, and whose rest pose is its offsets without rotation.
+
+    Args:
+      kind: of the file, for people.
+      fps: frames a second.
+      joints: names.
+      parents: as in :class:`SourceMotion`.
+      rotations: see :func:`pose_tree`.
+      translations: see :func:`pose_tree`.
+      offsets: (3,) of each joint from its parent in the rest pose.
+      root_rest: one rotation, of the root, which is the first joint, in the rest pose; none if not given.
+      up: as in :class:`SourceMotion`.
+      metres: as in :class:`SourceMotion`.
+    """
+    positions, orientations = pose_tree(parents, rotations, translations)
+    still = [Rotation.identity(1)] * len(joints)
+    if root_rest is not None:
+        still[0] = root_rest
+    rest_positions, rest_rotations = pose_tree(parents, still, offsets)
+    return SourceMotion(
+        kind=kind,
+        take="",
+        fps=fps,
+        joints=tuple(joints),
+        parents=parents,
+        rest_positions=rest_positions[0],
+        rest_rotations=rest_rotations[0],
+        positions=positions,
+        rotations=orientations,
+        up=up,
+        metres=metres,
+        roles={},
+    )
+
+
 def scaled_tree(
     parents: Sequence[int], local: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from synthjax.motion.importers.reading import (
     number,
     read_lines,
 )
-from synthjax.motion.source import SourceMotion, pose_tree
+from synthjax.motion.source import SourceMotion, from_tree
 
 FPS = 120.0  # of the CMU data base; the files do not say
 _INCH = 0.0254  # m
@@ -77,23 +77,11 @@ def read_acclaim(path: Path, options: ReadOptions) -> SourceMotion:
         start = bones[parent].direction * bones[parent].length if parent >= 0 else np.zeros(3)
         offsets.append(start)
         translations.append(start + _shift(bone, own, frames))
-    positions, orientations = pose_tree(parents, rotations, translations)
-    still = [Rotation.identity(1)] * len(bones)
-    rest_positions, rest_rotations = pose_tree(parents, still, offsets)
-    return SourceMotion(
-        kind=f"ASF/AMC with {figure.path.name}",
-        take="",
-        fps=FPS,
-        joints=tuple(bone.name for bone in bones),
-        parents=parents,
-        rest_positions=rest_positions[0],
-        rest_rotations=rest_rotations[0],
-        positions=positions,
-        rotations=orientations,
-        up=None,
+    names = [bone.name for bone in bones]
+    return from_tree(
+        f"ASF/AMC with {figure.path.name}", FPS, names, parents, rotations, translations, offsets,
         metres=_INCH / figure.length,
-        roles={},
-    )
+    )  # fmt: skip
 
 
 def _find_skeleton(path: Path) -> Path:

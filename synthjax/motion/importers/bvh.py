@@ -22,7 +22,7 @@ from synthjax.motion.importers.reading import (
     number,
     read_lines,
 )
-from synthjax.motion.source import SourceMotion, pose_tree
+from synthjax.motion.source import SourceMotion, from_tree
 
 _CHANNELS = {f"{axis}{kind}".lower() for axis in "XYZ" for kind in ("position", "rotation")}
 
@@ -47,23 +47,8 @@ def read_bvh(path: Path, options: ReadOptions) -> SourceMotion:
         column += len(joint.channels)
         rotations.append(_rotation(joint, columns))
         translations.append(_translation(joint, columns))
-    positions, orientations = pose_tree(parents, rotations, translations)
-    still = [Rotation.identity(1)] * len(joints)
-    rest_positions, rest_rotations = pose_tree(parents, still, [joint.offset for joint in joints])
-    return SourceMotion(
-        kind="BVH",
-        take="",
-        fps=fps,
-        joints=tuple(joint.name for joint in joints),
-        parents=parents,
-        rest_positions=rest_positions[0],
-        rest_rotations=rest_rotations[0],
-        positions=positions,
-        rotations=orientations,
-        up=None,
-        metres=None,
-        roles={},
-    )
+    names, offsets = [joint.name for joint in joints], [joint.offset for joint in joints]
+    return from_tree("BVH", fps, names, parents, rotations, translations, offsets)
 
 
 def _read_hierarchy(path: Path, lines: list[str]) -> tuple[list[_Joint], int]:

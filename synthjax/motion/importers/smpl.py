@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
 from synthjax.motion.importers.reading import MAX_FILE, ReadOptions, check_size, read_bytes, sane
-from synthjax.motion.source import SourceMotion, pose_tree
+from synthjax.motion.source import SourceMotion, from_tree
 
 _JOINTS: tuple[tuple[str, str, tuple[float, float, float]], ...] = (
     # Joint, parent, offset from it in the T-pose (m; x left, y up, z ahead), in the order of the format.
@@ -76,24 +76,11 @@ def read_smpl(path: Path, options: ReadOptions) -> SourceMotion:
     parents = tuple(names.index(parent) if parent else -1 for _, parent, _ in _JOINTS)
     offsets = [np.array(offset) for _, _, offset in _JOINTS]
     rotations = [Rotation.from_rotvec(poses[:, 3 * j : 3 * j + 3]) for j in range(len(names))]
-    positions, orientations = pose_tree(parents, rotations, [trans, *offsets[1:]])
     upright = Rotation.from_rotvec([[0.5 * np.pi, 0.0, 0.0]])  # the model's y is the world's z
-    still = [upright] + [Rotation.identity(1)] * (len(names) - 1)
-    rest_positions, rest_rotations = pose_tree(parents, still, offsets)
-    return SourceMotion(
-        kind="SMPL",
-        take="",
-        fps=fps,
-        joints=tuple(names),
-        parents=parents,
-        rest_positions=rest_positions[0],
-        rest_rotations=rest_rotations[0],
-        positions=positions,
-        rotations=orientations,
-        up="z",
-        metres=1.0,
-        roles={},
-    )
+    return from_tree(
+        "SMPL", fps, names, parents, rotations, [trans, *offsets[1:]], offsets,
+        root_rest=upright, up="z", metres=1.0,
+    )  # fmt: skip
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
