@@ -29,7 +29,8 @@ def scaled(action: jax.Array) -> jax.Array:
 
 
 def tuning_of(agent: Any, state: Any) -> FineTuning:
-    run: Any = types.SimpleNamespace(agent=agent, env=types.SimpleNamespace(offset=scaled))
+    steering = types.SimpleNamespace(offset=scaled)
+    run: Any = types.SimpleNamespace(agent=agent, env=types.SimpleNamespace(steering=steering))
     return fine_tuning(run, state)
 
 

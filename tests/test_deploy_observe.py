@@ -36,7 +36,7 @@ def assert_follows(observer: Observer, first: EnvState, step: Any) -> None:
     @jax.jit
     @jax.vmap
     def host(state: EnvState, action: jax.Array) -> tuple:
-        return observer.inputs(state), observer.control(state, action), env.offset(action)
+        return observer.inputs(state), observer.control(state, action), env.steering.offset(action)
 
     carried = list(np.asarray(jax.vmap(observer.start)(first)))
     state, rng = first, np.random.default_rng(0)
@@ -79,7 +79,7 @@ def test_motor_input_of_other_modes(mode: dict[str, Any]) -> None:
     action = np.linspace(-2.0, 2.0, env.action_dim, dtype=np.float32)
     place = jnp.asarray(1), jnp.asarray(0.3 + env.control_dt)
     expected = jax.jit(lambda a: env.control(a, env.library.sample(*place)))(action)
-    np.testing.assert_allclose(out["base"] + np.asarray(env.offset(action)), expected, atol=1e-5)
+    np.testing.assert_allclose(out["base"] + np.asarray(env.steering.offset(action)), expected, atol=1e-5)
 
 
 def test_every_part_of_an_observation_is_described() -> None:

@@ -128,7 +128,7 @@ def convert_models(
 
 
 def _infer(policy: SavedPolicy) -> Callable[[Named], Named]:
-    return policy_function(policy.run.agent, policy.agent_state, policy.run.env.offset)
+    return policy_function(policy.run.agent, policy.agent_state, policy.run.env.steering.offset)
 
 
 def prove(

@@ -54,7 +54,7 @@ class FineTuning:
 def fine_tuning(run: Run, agent_state: PyTree) -> FineTuning:
     """The training of ``run`` as it goes on from ``agent_state``: its losses, optimiser and normaliser."""
     make = _ppo if isinstance(run.agent, PPO) else _sac
-    return make(run.agent, agent_state, run.env.offset)
+    return make(run.agent, agent_state, run.env.steering.offset)
 
 
 def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) -> FineTuning:

@@ -119,7 +119,7 @@ def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
             "servo_lag": body.servo_lag,  # s, by which imitation leads a moving reference
             "formula": f"{type(run.env).__module__}.{type(run.env).__name__}.control",
         },
-        "scale": np.asarray(run.env.action_scale, float).tolist(),
+        "scale": np.asarray(run.env.steering.scale, float).tolist(),
         "limit": None if servos else 1.0,  # of the action
         "gains": np.asarray(agent_state.gains, float).tolist(),
         "squash": "tanh" if run.agent.squashes else "none",

@@ -57,6 +57,7 @@ from synthjax.envs.randomization import (
     transmitted,
 )
 from synthjax.envs.rollover import roll_overs
+from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
 from synthjax.envs.wrappers import select_state
 from synthjax.motion.clip import Clip
@@ -144,8 +145,7 @@ class ContinuousEnv:
         if randomization is not None:
             self.randomization = Randomization(randomization, body, self.control_dt, seed)
         self.action_dim = body.model.nu
-        share = config.action_scale if body.drive == "servo" else 1.0
-        self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
+        self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts, self.start_probabilities = start_table(
             body, clips, config.falls, config.fallen_share, config.clip_share, seed
@@ -320,14 +320,9 @@ class ContinuousEnv:
     def control(self, action: jax.Array, guide: GuideState, control_dt: float | jax.Array) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
-            return self.offset(action)
+            return self.steering.offset(action)
         ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + control_dt))
-        return ahead.qpos[7:] + self.offset(action)
-
-    def offset(self, action: jax.Array) -> jax.Array:
-        """What an action (nu,) adds to the motor input of a zero action, (nu,)."""
-        limited = action if self.body.drive == "servo" else jnp.clip(action, -1.0, 1.0)
-        return self.action_scale * limited
+        return ahead.qpos[7:] + self.steering.offset(action)
 
     def observe(self, physics: PhysicsState, task: ContinuousTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.continuous_observation`."""

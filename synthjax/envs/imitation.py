@@ -35,6 +35,7 @@ from synthjax.envs.randomization import (
 )
 from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
 from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
 from synthjax.envs.tracking_pushes import TrackingPushes
 from synthjax.envs.wrappers import select_state
@@ -124,8 +125,7 @@ class ImitationEnv:
         self.feet = jnp.asarray(body.body_ids(body.feet))
         self.fall_bodies = body.body_ids(body.fall_bodies)
         self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
-        share = config.action_scale if body.drive == "servo" else 1.0
-        self.action_scale = jnp.asarray(share * body.action_scale, jnp.float32)
+        self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self._lookback = lookback_matrix(
             self.resets.bins_in_clip.tolist(), self.resets.bin_seconds.tolist(), [c.loop for c in clips],
@@ -262,19 +262,14 @@ class ImitationEnv:
     def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
-            return self.offset(action)
+            return self.steering.offset(action)
         # The servos damp the joint's own speed, so they trail a moving target by their lag: without this
         # lead a swinging toe is 0.35 m late and hits the ground.
         zero = reference.qpos[7:] + self.body.servo_lag * reference.qvel[6:]
         if self.config.action_mode == "absolute":
             standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
             zero = jnp.where(self.curriculum.steered, standing, zero)
-        return zero + self.offset(action)
-
-    def offset(self, action: jax.Array) -> jax.Array:
-        """What an action (nu,) adds to the motor input of a zero action, (nu,)."""
-        limited = action if self.body.drive == "servo" else jnp.clip(action, -1.0, 1.0)
-        return self.action_scale * limited
+        return zero + self.steering.offset(action)
 
     def observe(self, physics: PhysicsState, task: ImitationTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""
