@@ -152,7 +152,8 @@ class ContinuousEnv:
         )
         # What cannot happen is not computed.
         self.assists = can_come(config.assist, config.life_seconds)
-        self.poses = assist_poses(body, clips, config.assist.noise, config.phases.fallen_leave, seed)
+        if self.assists:
+            self.poses = assist_poses(body, clips, config.assist.noise, config.phases.fallen_leave, seed)
         self.layout = self._observation_layout()
         self.obs_dim = self.layout.dim
 
