@@ -12,7 +12,8 @@ import numpy as np
 from imitation_worlds import StillPhysics
 
 from synthjax.bodies import Body, make_body
-from synthjax.envs.continuous import ContinuousConfig, ContinuousEnv
+from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.continuous_task import ContinuousConfig
 from synthjax.envs.reset_table import pack
 from synthjax.motion.library import resolve_motions
 from synthjax.physics.native import NativePhysics

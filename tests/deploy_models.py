@@ -46,17 +46,12 @@ def state_of(agent: Any, seed: int = 0) -> Any:
         mean=jnp.asarray(rng.normal(0.0, 2.0, OBS), jnp.float32),
         variance=jnp.asarray([0.0, *rng.uniform(0.1, 4.0, OBS - 1)], jnp.float32),
     )
-    fields: dict[str, Any] = {"normalizer": normalizer, "gains": jnp.asarray(GAINS)}
+    # What explores is another network than what acts.
+    explorer = randomised(shapes.params["policy"], rng)
+    fields: dict[str, Any] = {"normalizer": normalizer, "gains": jnp.asarray(GAINS), "average": policy}
     if isinstance(agent, PPO):
-        # What explores is another network than what acts.
-        explorer = randomised(shapes.params["policy"], rng)
-        return state.replace(
-            params={**state.params, "policy": explorer},
-            average=policy,
-            failure_rate=jnp.asarray(3e-3),
-            **fields,
-        )
-    return state.replace(params={**state.params, "policy": policy}, **fields)
+        fields["failure_rate"] = jnp.asarray(3e-3)
+    return state.replace(params={**state.params, "policy": explorer}, **fields)
 
 
 def by_hand(agent: Any, state: Any, obs: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,7 +68,7 @@ def by_hand(agent: Any, state: Any, obs: np.ndarray) -> dict[str, np.ndarray]:
     std = np.maximum(np.sqrt(np.asarray(normalizer.variance, np.float64)), MIN_STD)
     limit = agent.config.observation_clip
     x = np.clip((obs - np.asarray(normalizer.mean, np.float64)) / std, -limit, limit)
-    layers = (state.average if isinstance(agent, PPO) else state.params["policy"])["params"]
+    layers = state.average["params"]
     x = hidden(layers["Dense_1"], hidden(layers["Dense_0"], x))
     numbers = 1 if isinstance(agent, PPO) else 2
     if agent.config.actor == "plain":

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body, make_body
-from synthjax.envs.imitation import ImitationConfig, ImitationEnv
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.envs.reset_table import StartNoise
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions

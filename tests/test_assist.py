@@ -25,7 +25,8 @@ from synthjax.envs.assist import (
     is_due,
     no_assist,
 )
-from synthjax.envs.continuous import ContinuousConfig, ContinuousEnv
+from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.continuous_task import ContinuousConfig
 from synthjax.errors import UserError
 from synthjax.motion.library import resolve_motions
 from synthjax.rewards import Phase

@@ -38,10 +38,10 @@ def fresh(agent: Any) -> Any:
     """Random networks, of which the averaged policy is the one that explores, and no moments yet."""
     state, rng = state_of(agent), np.random.default_rng(2)
     params = randomised(state.params, rng)
+    state = state.replace(params=params, average=params["policy"])
     if isinstance(agent, PPO):
-        rate = jnp.asarray(agent.config.learning_rate)
-        return state.replace(params=params, average=params["policy"], learning_rate=rate)
-    return state.replace(params=params, targets=randomised(state.targets, rng))
+        return state.replace(learning_rate=jnp.asarray(agent.config.learning_rate))
+    return state.replace(targets=randomised(state.targets, rng))
 
 
 def models_of(tuning: FineTuning) -> tuple[Model, Model]:

@@ -351,6 +351,40 @@ def test_targets_follow_the_critics_slowly():
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-7), state.targets, expected)
 
 
+def test_deterministic_actions_are_those_of_the_averaged_policy():
+    data, first = _data(), _first(AGENT)
+    after, _ = _update(AGENT, first, data, jax.random.key(0))
+    decay = SMALL.average_decay
+    expected = jax.tree.map(
+        lambda old, new: decay * old + (1 - decay) * new, first.params["policy"], after.params["policy"]
+    )
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8), after.average, expected)
+    moved = after.replace(average=jax.tree.map(lambda x: x + 1.0, after.average))
+    obs = data.obs[0]
+    explored, same = (_act(AGENT, state, obs, jax.random.key(0)) for state in (after, moved))
+    np.testing.assert_array_equal(same, explored)  # exploration does not see the average
+    steady, other = (np.asarray(_steady(AGENT, state, obs)) for state in (after, moved))
+    assert np.abs(steady - other).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("updates", "rate"),
+    # 0.001 for 20 of the 100 unrolls, then to a hundredth of it: 0.001 * 0.01^(1/2) halfway, at 60
+    [(0, 1e-3), (20, 1e-3), (60, 1e-4), (100, 1e-5), (130, 1e-5)],
+)
+def test_the_learning_rate_settles_towards_the_end_of_a_run(updates, rate):
+    settings = dataclasses.replace(SMALL, settle_from=0.2, settled_rate=0.01, samples_per_step=0.5)
+    agent = SAC(settings, OBS, ACTIONS, num_updates=100)
+    state = _first(agent).replace(updates=jnp.asarray(updates - 1))
+    after, metrics = _update(agent, state, _data(), jax.random.key(0))
+    assert float(metrics["learning_rate"]) == pytest.approx(rate, rel=1e-5)
+    # Adam's first step is as long as the rate wherever there is a gradient.
+    steps = jax.tree.map(lambda new, old: jnp.max(jnp.abs(new - old)), after.params, state.params)
+    assert max(map(float, jax.tree.leaves(steps))) == pytest.approx(rate, rel=0.02)
+    endless = SAC(settings, OBS, ACTIONS)
+    assert float(endless.learning_rate(jnp.asarray(updates))) == pytest.approx(1e-3)
+
+
 def test_what_was_sampled_gets_the_priority_of_its_error():
     agent = SAC(dataclasses.replace(SMALL, samples_per_step=0.5), OBS, ACTIONS)
     state, _ = _update(agent, _first(agent), _data(), jax.random.key(0))

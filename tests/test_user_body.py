@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from synthjax.bodies import Body, make_body
-from synthjax.envs.imitation import ImitationConfig, ImitationEnv
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import load_clip, save_clip

@@ -10,9 +10,9 @@ from typing import Any
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import TrainConfig
-from synthjax.envs.continuous import ContinuousConfig
+from synthjax.envs.continuous_task import ContinuousConfig
 from synthjax.envs.curriculum import CurriculumConfig
-from synthjax.envs.imitation import ImitationConfig
+from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.envs.pushes import Pushes
 from synthjax.envs.randomization import RandomizationConfig
 from synthjax.errors import UserError
@@ -202,6 +202,7 @@ def _sac(agent: SACConfig) -> None:
             "--agent.tau": agent.tau,
             "--agent.learning-rate": agent.learning_rate,
             "--agent.initial-alpha": agent.initial_alpha,
+            "--agent.settled-rate": agent.settled_rate,
             "--agent.min-std": agent.min_std,
             "--agent.importance-steps": agent.importance_steps,
         }
@@ -211,6 +212,8 @@ def _sac(agent: SACConfig) -> None:
             "--agent.gamma": agent.gamma,
             "--agent.importance-exponent": agent.importance_exponent,
             "--agent.reward-rate-step": agent.reward_rate_step,
+            "--agent.settle-from": agent.settle_from,
+            "--agent.average-decay": agent.average_decay,
         }
     )
     _layers(agent.policy_hidden)
@@ -218,6 +221,8 @@ def _sac(agent: SACConfig) -> None:
     _layers(agent.critic_hidden)
     if agent.tau > 1.0:
         raise UserError(f"--agent.tau is {agent.tau}: give a share of at most 1.")
+    if agent.settled_rate > 1.0:
+        raise UserError(f"--agent.settled-rate is {agent.settled_rate}: give a share of at most 1.")
     if agent.min_std >= agent.max_std:
         raise UserError("--agent.min-std must be below --agent.max-std.")
 

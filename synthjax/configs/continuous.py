@@ -7,7 +7,7 @@ import dataclasses
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import EvaluationConfig, TrainConfig
-from synthjax.envs.continuous import ContinuousConfig
+from synthjax.envs.continuous_task import ContinuousConfig
 
 CPU = TrainConfig(
     env="continuous",

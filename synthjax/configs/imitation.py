@@ -7,7 +7,7 @@ import dataclasses
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.configs.train import TrainConfig
-from synthjax.envs.imitation import ImitationConfig
+from synthjax.envs.imitation_task import ImitationConfig
 
 # Tuned on two CPU cores, where small batches learn from the fewest samples.
 CPU = TrainConfig(task=ImitationConfig(), agent=PPOConfig())

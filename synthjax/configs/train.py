@@ -9,8 +9,8 @@ import tyro
 
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
-from synthjax.envs.continuous import ContinuousConfig
-from synthjax.envs.imitation import ImitationConfig
+from synthjax.envs.continuous_task import ContinuousConfig
+from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.envs.randomization import RandomizationConfig
 
 TaskConfig = TypeVar("TaskConfig", bound=ImitationConfig | ContinuousConfig)  # of any environment

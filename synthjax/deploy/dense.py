@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from synthjax.agents.normalizer import MIN_STD
-from synthjax.agents.ppo import PPO
 from synthjax.deploy.model import INSTALL
 from synthjax.errors import UserError
 from synthjax.types import PyTree
@@ -48,8 +47,7 @@ def dense_policy(
     x = graph.operator("DIV", [x, graph.constant(std)], agent.obs_dim)
     x = graph.clip(x, config.observation_clip, agent.obs_dim)
 
-    policy = agent_state.average if isinstance(agent, PPO) else agent_state.params["policy"]
-    layers = policy["params"]
+    layers = agent_state.average["params"]
     *hidden, last = (layers[f"Dense_{i}"] for i in range(len(layers)))
     for layer in hidden:
         x = graph.activation(config.activation, graph.dense(x, layer), layer["bias"].size)

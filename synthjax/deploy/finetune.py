@@ -108,9 +108,10 @@ def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
 
 def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) -> FineTuning:
     """From the policy, critics and temperature as they are, with their moments."""
-    params, unravel = ravel_pytree(state.params)
+    params, unravel = ravel_pytree(state.params | {"policy": state.average})
     targets, unravel_targets = ravel_pytree(state.targets)
     opt, unravel_opt = ravel_pytree(state.opt_state)
+    learning_rate = agent.learning_rate(state.updates)
 
     def step(given: Named) -> Named:
         batch = SACBatch(
@@ -123,7 +124,9 @@ def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
         )
         vectors = unravel(given["params"]), unravel_targets(given["targets"]), unravel_opt(given["opt"])
         noise = given["noise"], given["next_noise"]
-        (new, targets, opt), _, metrics = agent.minibatch_step(vectors, batch, state.gains, noise)
+        (new, targets, opt), _, metrics = agent.minibatch_step(
+            vectors, batch, state.gains, noise, learning_rate
+        )
         return {
             "params_next": ravel_pytree(new)[0],
             "targets_next": ravel_pytree(targets)[0],
@@ -132,7 +135,7 @@ def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
         }
 
     def infer(given: Named) -> Named:
-        acting = dataclasses.replace(state, params=unravel(given["params"]))
+        acting = dataclasses.replace(state, average=unravel(given["params"])["policy"])
         return policy_function(agent, acting, offset)({"observation": given["observation"]})
 
     observations, actions = (MINIBATCH, agent.obs_dim), (MINIBATCH, agent.action_dim)

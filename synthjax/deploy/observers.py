@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from synthjax.deploy.convert import Named
 from synthjax.envs.continuous import ContinuousEnv
 from synthjax.envs.guide import GuideState
-from synthjax.envs.imitation import ImitationEnv, ImitationTask
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.imitation_task import ImitationTask
 from synthjax.envs.observation import flatten
 from synthjax.motion import quaternions as quat
 from synthjax.physics.states import restored

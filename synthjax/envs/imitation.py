@@ -7,24 +7,21 @@ with the reference at t+1; an episode ends when the body is too far from the ref
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
-from synthjax.envs.curriculum import Curriculum, CurriculumConfig, CurriculumState
+from synthjax.envs.curriculum import Curriculum
 from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
-from synthjax.envs.drift import DriftConfig, update_limit
+from synthjax.envs.drift import update_limit
+from synthjax.envs.imitation_task import ImitationConfig, ImitationContext, ImitationTask
 from synthjax.envs.observation import ObservationLayout
-from synthjax.envs.pushes import PushState
 from synthjax.envs.randomization import (
     DRAW_STREAM,
     PUSH_STREAM,
-    Drawn,
     Randomization,
     RandomizationConfig,
     control_seconds,
@@ -33,8 +30,8 @@ from synthjax.envs.randomization import (
     observations,
     transmitted,
 )
-from synthjax.envs.reset_table import ResetTable, StartNoise, build_reset_table
-from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.reset_table import ResetTable, build_reset_table
+from synthjax.envs.sampler import init_sampler, lookback_matrix, update_sampler
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
 from synthjax.envs.tracking_pushes import TrackingPushes
@@ -46,49 +43,6 @@ from synthjax.physics.base import Physics
 from synthjax.rewards import TrackingInputs, total, tracking_reward
 from synthjax.rewards.tracking import Terms
 from synthjax.types import EnvState, Kinematics, PhysicsState
-
-
-@dataclasses.dataclass(frozen=True)
-class ImitationConfig:
-    """The task, apart from the body, the motions and the physics."""
-
-    reward: str = "precise"  # name in synthjax.rewards
-    action_mode: Literal["reference", "absolute"] = "reference"  # what a zero action means to servos
-    steered: Literal["main", "all"] = "main"  # hinges that the policy moves; others hold the reference
-    action_scale: float = 0.4  # of the body's own scale of joint targets; torques have theirs
-    lookahead: tuple[int, ...] = (1,)  # control steps ahead of the reference frames in the observation
-    max_episode_seconds: float = 4.0  # time limit, with its value bootstrapped; short ones see more starts
-    termination_distance: float = 0.3  # m, of any body from its reference, root xy and yaw aligned
-    drift: DriftConfig = dataclasses.field(default_factory=DriftConfig)  # limit on the root's own distance
-    terminate_on_fall: bool = True  # end at a ground contact that the reference does not have
-    start_noise: StartNoise = dataclasses.field(default_factory=StartNoise)  # on every start
-    starts_per_bin: int = 64  # stored start states of each time bin
-    bin_seconds: float = 0.1  # length of a time bin of the sampler
-    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)  # where episodes start
-    # joints unlocked in stages; success is the share of the episodes that end which are complete
-    curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
-
-
-@struct.dataclass
-class ImitationContext:
-    """What all worlds share and epochs change."""
-
-    sampler: SamplerState
-    drift_limit: jax.Array  # () m
-    curriculum: CurriculumState
-
-
-@struct.dataclass
-class ImitationTask:
-    """What one world remembers."""
-
-    clip: jax.Array  # () int32
-    time: jax.Array  # () s since the clip's first frame; grows past its duration when it loops
-    age: jax.Array  # () int32, control steps since the start
-    previous_action: jax.Array  # (nu,)
-    variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
-    push: PushState | None = None  # of a randomised world
-    drawn: Drawn | None = None  # what else has been drawn for it
 
 
 class ImitationEnv:

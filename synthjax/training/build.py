@@ -84,12 +84,15 @@ def _randomization(config: TrainConfig) -> RandomizationConfig | None:
 
 
 def _ppo(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> PPO:
-    num_updates = None if config.end is None else -(-config.end // config.agent.batch_size)
-    return PPO(config.agent, env.obs_dim, env.action_dim, num_updates, chains)
+    return PPO(config.agent, env.obs_dim, env.action_dim, _num_updates(config), chains)
 
 
 def _sac(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> SAC:
-    return SAC(config.agent, env.obs_dim, env.action_dim, num_devices, chains)
+    return SAC(config.agent, env.obs_dim, env.action_dim, _num_updates(config), num_devices, chains)
+
+
+def _num_updates(config: TrainConfig) -> int | None:
+    return None if config.end is None else -(-config.end // config.agent.batch_size)
 
 
 ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {

@@ -19,6 +19,7 @@ from synthjax.agents.networks import MLP, Chains, make_actor
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
 from synthjax.agents.ppo.config import PPOConfig
+from synthjax.agents.settling import settling_factor
 from synthjax.types import PyTree, Transition
 
 Metrics = dict[str, jax.Array]
@@ -273,15 +274,12 @@ class PPO:
     def target_kl(self, updates: jax.Array) -> jax.Array:
         """The KL that a batch may change the policy by, () after so many ``updates`` ().
 
-        A step that follows the KL is as long where the gradient is all noise, and then the policy wanders:
-        from ``settle_from`` of a run on the target shrinks exponentially to ``settled_kl`` of itself.
+        A step that follows the KL is as long where the gradient is all noise: it has to settle.
         """
-        target = jnp.asarray(self.config.target_kl)
-        if self.num_updates is None:
-            return target
-        start = self.config.settle_from
-        settling = jnp.clip((updates / self.num_updates - start) / (1.0 - start), 0.0, 1.0)
-        return target * self.config.settled_kl**settling
+        config = self.config
+        return config.target_kl * settling_factor(
+            updates, self.num_updates, config.settle_from, config.settled_kl
+        )
 
     def loss(
         self, params: dict[str, PyTree], batch: Batch, noise: jax.Array, gains: jax.Array

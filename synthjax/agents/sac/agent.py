@@ -20,6 +20,7 @@ from synthjax.agents.sac import losses, priorities, replay
 from synthjax.agents.sac.config import SACConfig
 from synthjax.agents.sac.replay import Replay
 from synthjax.agents.sac.returns import n_step_entries, update_reward_rate
+from synthjax.agents.settling import settling_factor
 from synthjax.errors import UserError
 from synthjax.types import PyTree, Transition
 
@@ -33,6 +34,7 @@ class SACState:
 
     params: dict[str, PyTree]  # "policy", "critics" (two, stacked) and "log_alpha"
     targets: PyTree  # the critics' slow copies
+    average: PyTree  # moving average of the policy's parameters: what acts when it does not explore
     opt_state: optax.OptState
     normalizer: Normalizer
     replay: Replay
@@ -64,6 +66,7 @@ class SAC:
         config: SACConfig,
         obs_dim: int,
         action_dim: int,
+        num_updates: int | None = None,
         num_devices: int = 1,
         chains: Chains = (),
     ):
@@ -73,6 +76,7 @@ class SAC:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action, each within +-1.
+          num_updates: unrolls of the whole run, towards whose end it settles; endless if not given.
           num_devices: devices that the replay is split over.
           chains: of the body, by the indices of their actions, for a structured actor.
 
@@ -93,13 +97,13 @@ class SAC:
                 f"Choose a minibatch_size that {num_devices} devices divide, not {config.minibatch_size}."
             )
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
-        self.num_devices = num_devices
+        self.num_updates, self.num_devices = num_updates, num_devices
         self.policy = make_actor(config, config.policy_hidden, action_dim, per_action=2, chains=chains)
         self.critic = MLP(
             config.critic_hidden, 1, last_gain=1.0, activation=config.activation,
             layer_norm=config.critic_layer_norm,
         )  # fmt: skip
-        self.optimizer = optax.adam(config.learning_rate)
+        self.optimizer = optax.scale_by_adam()
 
     def init(self, key: jax.Array, first_obs: jax.Array) -> SACState:
         """Fresh networks and an empty replay; the normaliser starts from ``first_obs`` (B, obs_dim)."""
@@ -118,6 +122,7 @@ class SAC:
             params=params,
             # A copy: the state is donated, and no buffer can be given away twice.
             targets=jax.tree.map(jnp.copy, critics),
+            average=jax.tree.map(jnp.copy, params["policy"]),
             opt_state=self.optimizer.init(params),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             replay=replay.init_replay(self.config.capacity, self.obs_dim, self.action_dim, self.num_devices),
@@ -138,7 +143,10 @@ class SAC:
     def act(
         self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Actions (..., A) within +-1 for observations (..., obs_dim); the update needs nothing else."""
+        """Actions (..., A) within +-1 for observations (..., obs_dim); the update needs nothing else.
+
+        Deterministic actions are those of the averaged policy (Polyak & Juditsky 1992).
+        """
         if deterministic:
             return state.gains * jnp.tanh(self.distribution(state, obs)[0]), {}
         normalized = self.normalize(state.normalizer, obs)
@@ -150,8 +158,11 @@ class SAC:
         return action, {}
 
     def distribution(self, state: SACState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and logarithm of the standard deviation (..., A) of actions before tanh and their gains."""
-        return self._distribution(state.params["policy"], self.normalize(state.normalizer, obs))
+        """Mean and logarithm of the standard deviation (..., A) of the averaged policy's actions.
+
+        Both are those before tanh and gains.
+        """
+        return self._distribution(state.average, self.normalize(state.normalizer, obs))
 
     def update(
         self, state: SACState, data: Transition, key: jax.Array, axis: str | None = None
@@ -179,13 +190,18 @@ class SAC:
             ),
             updates=state.updates + 1,
         )  # fmt: skip
+        learning_rate = self.learning_rate(state.updates)
 
         size, devices = state.replay.size[0], 1
         if axis is not None:
             size, devices = jax.lax.pmin(size, axis), jax.lax.axis_size(axis)
             key = jax.random.fold_in(key, jax.lax.axis_index(axis))
         step = functools.partial(
-            self._gradient_step, state=state, count=config.minibatch_size // devices, axis=axis
+            self._gradient_step,
+            state=state,
+            learning_rate=learning_rate,
+            count=config.minibatch_size // devices,
+            axis=axis,
         )
 
         def learn(carry: tuple) -> tuple[tuple, Metrics]:
@@ -205,12 +221,14 @@ class SAC:
             state,
             params=params,
             targets=targets,
+            average=optax.incremental_update(params["policy"], state.average, 1.0 - config.average_decay),
             opt_state=opt_state,
             replay=dataclasses.replace(state.replay, masses=masses),
             gradient_steps=gradient_steps,
         )
         return new_state, metrics | {
             "alpha": jnp.exp(params["log_alpha"]),
+            "learning_rate": learning_rate,
             "reward_rate": state.reward_rate,
             "replay_size": mean_over(axis, state.replay.size[0].astype(jnp.float32)) * devices,
         }
@@ -253,6 +271,13 @@ class SAC:
         start = self.config.importance_exponent
         return start + (1.0 - start) * jnp.minimum(gradient_steps / self.config.importance_steps, 1.0)
 
+    def learning_rate(self, updates: jax.Array) -> jax.Array:
+        """Step size () of all parameters after so many ``updates`` ()."""
+        config = self.config
+        return config.learning_rate * settling_factor(
+            updates, self.num_updates, config.settle_from, config.settled_rate
+        )
+
     def loss(
         self, params: dict[str, PyTree], targets: PyTree, batch: Batch, gains: jax.Array, noise: Noise
     ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
@@ -289,19 +314,31 @@ class SAC:
         return critic_loss + policy_loss + temperature_loss, (td_error, metrics)
 
     def minibatch_step(
-        self, carry: tuple, batch: Batch, gains: jax.Array, noise: Noise, axis: str | None = None
+        self,
+        carry: tuple,
+        batch: Batch,
+        gains: jax.Array,
+        noise: Noise,
+        learning_rate: jax.Array,
+        axis: str | None = None,
     ) -> tuple[tuple, jax.Array, Metrics]:
         """One gradient step: (parameters, targets, optimiser's state) after it, TD errors and metrics."""
         params, targets, opt_state = carry
         grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(params, targets, batch, gains, noise)
         grads, metrics = mean_over(axis, (grads, metrics))
         updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
         targets = optax.incremental_update(params["critics"], targets, self.config.tau)
         return (params, targets, opt_state), td_error, metrics
 
     def _gradient_step(
-        self, carry: tuple, key: jax.Array, state: SACState, count: int, axis: str | None
+        self,
+        carry: tuple,
+        key: jax.Array,
+        state: SACState,
+        learning_rate: jax.Array,
+        count: int,
+        axis: str | None,
     ) -> tuple[tuple, Metrics]:
         """One step on ``count`` transitions; of ``state`` what stays the same over all steps is used."""
         params, targets, opt_state, masses, gradient_steps = carry
@@ -325,7 +362,7 @@ class SAC:
         noise_key, next_key = jax.random.split(loss_key)
         noise = tuple(jax.random.normal(k, batch.action.shape) for k in (noise_key, next_key))
         (params, targets, opt_state), td_error, metrics = self.minibatch_step(
-            (params, targets, opt_state), batch, state.gains, noise, axis
+            (params, targets, opt_state), batch, state.gains, noise, learning_rate, axis
         )
         if self.config.prioritized:
             error = jnp.max(jnp.abs(td_error), axis=0)

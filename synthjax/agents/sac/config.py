@@ -22,6 +22,9 @@ class SACConfig(NetworkConfig):
     gamma: float = 0.97  # discount per control step
     tau: float = 0.02  # share of the critics that their targets take over per gradient step
     learning_rate: float = 3e-4  # of policy, critics and temperature
+    settle_from: float = 0.1  # share of a run after which the learning rate begins to fall
+    settled_rate: float = 0.1  # share of the learning rate that is left at the end of a run
+    average_decay: float = 0.98  # of the moving average of the policy's parameters, per unroll
     initial_alpha: float = 0.01  # temperature: weight of entropy against reward
     target_entropy: float = -0.5  # nats per active action, which alpha is adapted to
     entropy_in_target: bool = True  # value what the policy's entropy will earn, as in the paper
