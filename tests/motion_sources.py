@@ -258,3 +258,59 @@ def fbx(frames: int = 90, up: int = 1) -> str:
         'AnimationLayer: 2, "AnimLayer::base", "" {\n}\n}\n'
         "Connections:  {\n" + "\n".join([*links, 'C: "OO",2,1']) + "\n}\n"
     )
+
+
+ANIM_HEAD = "%YAML 1.1\n%TAG !u! tag:unity3d.com,2011:\n--- !u!74 &7400000\nAnimationClip:\n  m_Name: walk\n"
+ANIM_TAIL = (
+    "  m_FloatCurves: []\n  m_PPtrCurves: []\n  m_SampleRate: {fps:g}\n  m_AnimationClipSettings:\n"
+    "    serializedVersion: 2\n    m_StartTime: 0\n    m_StopTime: {end:.7g}\n    m_LoopTime: 1\n"
+    "  m_EditorCurves: []\n"
+)
+
+
+def anim_curve(path: str, times: np.ndarray, values: np.ndarray, slopes: str = "0") -> str:
+    """One curve as Unity sets it, of ``values`` (T, 3 or 4), lines longer than 80 characters broken."""
+
+    def vector(numbers: list[str]) -> str:
+        return (
+            "{" + ", ".join(f"{axis}: {number}" for axis, number in zip("xyzw", numbers, strict=False)) + "}"
+        )
+
+    def folded(line: str) -> str:
+        at = line.rfind(" ", 0, 81) if len(line) > 80 else -1
+        return line if at < 0 else f"{line[:at]}\n          {line[at + 1 :]}"
+
+    lines = ["  - curve:", "      serializedVersion: 2", "      m_Curve:"]
+    slope, weight = vector([slopes] * values.shape[1]), vector(["0.33333334"] * values.shape[1])
+    for time, value in zip(times, values, strict=True):
+        lines += ["      - serializedVersion: 3", f"        time: {time:.9g}"]
+        lines.append(folded(f"        value: {vector([f'{number:.9g}' for number in value])}"))
+        lines += [f"        inSlope: {slope}", f"        outSlope: {slope}", "        tangentMode: 0"]
+        lines += ["        weightedMode: 0", f"        inWeight: {weight}", f"        outWeight: {weight}"]
+    lines += ["      m_PreInfinity: 2", "      m_PostInfinity: 2", "      m_RotationOrder: 4"]
+    return "\n".join([*lines, f"    path: {path}"]) + "\n"
+
+
+def anim(
+    names: tuple[str, ...] = NAMES, frames: int = 90, euler_angles: bool = False, above: str = "Armature/"
+) -> str:
+    """The figure as a clip of Unity, whose world is this one in a mirror across x."""
+    times, mirror = np.arange(frames) / FPS, np.diag([-1.0, 1.0, 1.0])
+    local = mirror @ local_matrices(frames) @ mirror
+    curves: dict[str, list[str]] = {"Rotation": [], "CompressedRotation": [], "Euler": [], "Position": []}
+    paths: list[str] = []
+    for j, parent in enumerate(PARENTS):
+        paths.append(above + names[j] if parent < 0 else f"{paths[parent]}/{names[j]}")
+        moved = (root_path(frames) if parent < 0 else np.tile(OFFSETS[j], (frames, 1))) @ mirror
+        curves["Position"].append(anim_curve(paths[j], times, moved))
+        if euler_angles:  # Unity turns about z, then x, then y, which stay where they are
+            angles = np.array([[-angle for angle in zxy(m.T)] for m in local[:, j]])[:, [1, 2, 0]]
+            curves["Euler"].append(anim_curve(paths[j], times, angles))
+        else:
+            curves["Rotation"].append(
+                anim_curve(paths[j], times, np.array([quaternion(m) for m in local[:, j]]))
+            )
+    content = ANIM_HEAD
+    for kind, parts in curves.items():
+        content += f"  m_{kind}Curves:{'' if parts else ' []'}\n" + "".join(parts)
+    return content + "  m_ScaleCurves: []\n" + ANIM_TAIL.format(fps=FPS, end=times[-1])

@@ -58,6 +58,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "walk.npz": smpl,
     "walk.txt": lambda: json.dumps({"Loop": "wrap", "Frames": [frame(), frame()]}).encode(),
     "walk.fbx": lambda: sources.fbx(frames=3).encode(),
+    "walk.anim": lambda: sources.anim(frames=2).encode(),
 }
 
 edits = st.lists(

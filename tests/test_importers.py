@@ -348,15 +348,10 @@ def test_a_bad_smpl_file_is_refused(changes: dict[str, object], message: str, tm
         read(smpl_file(tmp_path, **changes))
 
 
-MUSCLES = "%YAML 1.1\nAnimationClip:\n  m_FloatCurves:\n  - curve:\n    attribute: Spine Front-Back\n"
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.xyz", "", "no format that is read"),
-        ("a.anim", MUSCLES, "bake the clip"),
-        ("a.anim", MUSCLES.replace("Spine Front-Back", "m_LocalPosition.x"), "animates transforms"),
         ("a.anim", b"\x00\x01", "Force Text"),
         ("a.npz", b"PK", "damaged"),
         ("a.glb", b"glTF", "damaged"),

@@ -13,7 +13,7 @@ from synthjax.motion.importers.fbx import read_fbx
 from synthjax.motion.importers.gltf import read_gltf
 from synthjax.motion.importers.reading import ReadOptions
 from synthjax.motion.importers.smpl import read_smpl
-from synthjax.motion.importers.unity_anim import refuse_anim
+from synthjax.motion.importers.unity_anim import read_anim
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
 
@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Path, ReadOptions], SourceMotion | SkeletonMotion]]
     ".vrma": read_gltf,
     ".npz": read_smpl,
     ".txt": read_deepmimic_text,
-    ".anim": refuse_anim,
+    ".anim": read_anim,
 }
 
 
