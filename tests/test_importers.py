@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import fbx_files
 import motion_sources as sources
 import numpy as np
 import pytest
@@ -149,10 +150,10 @@ def test_the_figure_is_the_same_from_bvh_and_gltf(tmp_path: Path) -> None:
     assert (source.fps, source.up, source.metres, source.take) == (pytest.approx(30.0), "y", 1.0, "walk")
 
 
-@pytest.mark.parametrize("up", [1, 2])
-def test_the_figure_is_the_same_from_fbx(up: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("up", "form"), [(1, str), (2, str), (1, fbx_files.binary)])
+def test_the_figure_is_the_same_from_fbx(up: int, form: Callable[[str], str | bytes], tmp_path: Path) -> None:
     pytest.importorskip("ufbx", reason="FBX files need synthjax[motion]")
-    path = write(tmp_path, "a.fbx", sources.fbx(up=up))
+    path = write(tmp_path, "a.fbx", form(sources.fbx(up=up)))
     source = read(path, take="walk")
     same_as_by_hand(source, unit=0.01)
     assert (source.fps, source.up, source.metres, source.take) == (30.0, "xyz"[up], 0.01, "walk")
