@@ -28,7 +28,7 @@ def test_the_figure_is_the_same_from_unity(euler_angles: bool, above: str, tmp_p
     assert (source.fps, source.up, source.metres) == (30.0, None if above else "y", None if above else 1.0)
     found = read_human(path)
     assert found.rig is not None
-    assert found.rig.title == "Rig: Unity"
+    assert found.rig.title == "Rig: Unity or VRM"
     assert found.facts["up axis"].startswith("y")
     assert found.facts["unit"].startswith("1 m")
 
