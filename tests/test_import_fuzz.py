@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fbx_files
+import marker_files
 import motion_sources as sources
 import numpy as np
 import psutil
@@ -72,6 +73,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "walk.asf": lambda: ASF.format(root="RX RY RZ", axis="XYZ", dof="rx ry rz").encode(),
     "walk.npz": smpl,
     "walk.txt": lambda: json.dumps({"Loop": "wrap", "Frames": [frame(), frame()]}).encode(),
+    "walk.c3d": marker_files.small,
     "walk.csv": lambda: "\n".join([",".join(["0"] * 6 + ["1"] + ["0.1"] * 63)] * 3).encode(),
     "text.fbx": lambda: sources.fbx(frames=2).encode(),
     "binary.fbx": lambda: fbx_files.binary(sources.fbx(frames=2)),

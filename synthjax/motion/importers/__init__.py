@@ -8,6 +8,7 @@ from pathlib import Path
 from synthjax.errors import UserError
 from synthjax.motion.importers.acclaim import read_acclaim
 from synthjax.motion.importers.bvh import read_bvh
+from synthjax.motion.importers.c3d_file import read_c3d
 from synthjax.motion.importers.deepmimic_text import read_deepmimic_text
 from synthjax.motion.importers.fbx import read_fbx
 from synthjax.motion.importers.gltf import read_gltf
@@ -29,6 +30,7 @@ READERS: dict[str, Callable[[Path, ReadOptions], SourceMotion | SkeletonMotion]]
     ".npz": read_smpl,
     ".txt": read_deepmimic_text,
     ".anim": read_anim,
+    ".c3d": read_c3d,
 }
 
 
