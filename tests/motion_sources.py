@@ -292,16 +292,23 @@ def anim_curve(path: str, times: np.ndarray, values: np.ndarray, slopes: str = "
 
 
 def anim(
-    names: tuple[str, ...] = NAMES, frames: int = 90, euler_angles: bool = False, above: str = "Armature/"
+    names: tuple[str, ...] = NAMES,
+    frames: int = 90,
+    euler_angles: bool = False,
+    above: str = "Armature/",
+    axes: dict[str, np.ndarray] | None = None,
 ) -> str:
-    """The figure as a clip of Unity, whose world is this one in a mirror across x."""
+    """The figure as a clip of Unity, whose world is this one in a mirror across x; ``axes`` as in bvh()."""
     times, mirror = np.arange(frames) / FPS, np.diag([-1.0, 1.0, 1.0])
-    local = mirror @ local_matrices(frames) @ mirror
+    own = [(axes or {}).get(name, np.eye(3)) for name in NAMES]
+    of_parent = [own[parent] if parent >= 0 else np.eye(3) for parent in PARENTS]
+    local = mirror @ np.swapaxes(of_parent, -1, -2) @ local_matrices(frames) @ own @ mirror
     curves: dict[str, list[str]] = {"Rotation": [], "CompressedRotation": [], "Euler": [], "Position": []}
     paths: list[str] = []
     for j, parent in enumerate(PARENTS):
         paths.append(above + names[j] if parent < 0 else f"{paths[parent]}/{names[j]}")
-        moved = (root_path(frames) if parent < 0 else np.tile(OFFSETS[j], (frames, 1))) @ mirror
+        offset = of_parent[j].T @ OFFSETS[j]
+        moved = (root_path(frames) if parent < 0 else np.tile(offset, (frames, 1))) @ mirror
         curves["Position"].append(anim_curve(paths[j], times, moved))
         if euler_angles:  # Unity turns about z, then x, then y, which stay where they are
             angles = np.array([[-angle for angle in zxy(m.T)] for m in local[:, j]])[:, [1, 2, 0]]

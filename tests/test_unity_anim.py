@@ -9,8 +9,9 @@ from pathlib import Path
 import motion_sources as sources
 import numpy as np
 import pytest
-from motion_sources import write
+from motion_sources import turn, write
 from scipy.interpolate import CubicHermiteSpline
+from scipy.spatial.transform import Rotation
 from test_importers import read, same_as_by_hand
 
 from synthjax.errors import UserError
@@ -31,6 +32,25 @@ def test_the_figure_is_the_same_from_unity(euler_angles: bool, above: str, tmp_p
     assert found.rig.title == "Rig: Unity or VRM"
     assert found.facts["up axis"].startswith("y")
     assert found.facts["unit"].startswith("1 m")
+
+
+def test_axes_of_the_bones_do_not_matter(tmp_path: Path) -> None:
+    """A rig whose bones all have axes of their own, so that it stands nowhere without rotations."""
+    turns = np.random.default_rng(0).uniform(-180.0, 180.0, (len(sources.NAMES), 3))
+    axes = {
+        n: turn("z", z) @ turn("x", x) @ turn("y", y)
+        for n, (z, x, y) in zip(sources.NAMES, turns, strict=True)
+    }
+    found = read_human(write(tmp_path, "a.anim", sources.anim(axes=axes)))
+    plain = read_human(write(tmp_path, "b.anim", sources.anim()))
+    assert "as the file's rest pose does not stand" in found.facts["neutral pose"]
+    np.testing.assert_allclose(found.motion.positions, plain.motion.positions, atol=1e-6)
+    for bone in ("Hips", "UpperChest", "LeftFoot", "RightFoot", "Head"):
+        turned, straight = (
+            Rotation.from_quat(motion.rotations[:, motion.index(bone)], scalar_first=True)
+            for motion in (found.motion, plain.motion)
+        )
+        assert np.degrees((turned.inv() * straight).magnitude()).max() < 10.0, bone
 
 
 def keyed(tmp_path: Path, *keys: str) -> Callable[[np.ndarray], np.ndarray]:
