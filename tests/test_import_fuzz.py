@@ -28,10 +28,13 @@ from test_motion_deepmimic import frame
 
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
+from synthjax.motion.clip_file import load_clip, whole_clip
+from synthjax.motion.edit import cut
 from synthjax.motion.importers import fbx
 from synthjax.motion.importers.qpos_csv import read_qpos_csv
 from synthjax.motion.importers.reading import MAX_SAMPLES
 from synthjax.motion.importing import read_human
+from synthjax.motion.library import resolve_motions
 
 EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(10_000, marks=pytest.mark.slow)])
 SECONDS = 10.0  # that a file of this size may take, on a busy machine
@@ -130,7 +133,10 @@ def check(name: str, content: bytes, beside: dict[str, bytes]) -> bool:
         path.write_bytes(content)
         start, refusal = time.perf_counter(), ""
         try:
-            if name.endswith(".csv"):
+            if name == "clip.npz":
+                clip = load_clip(path, synth())
+                positions, rotations = clip.xpos, clip.xquat
+            elif name.endswith(".csv"):
                 qpos, _ = read_qpos_csv(path, synth(), 30.0)
                 positions, rotations = qpos, qpos[:, 3:7]
             else:
@@ -201,6 +207,67 @@ def test_damaged_fbx_files_end_in_a_motion_or_a_sentence(
     hammer(name, examples)
     print(f"{forks.crashed} crashes of ufbx so far, at most {forks.largest >> 10} MB for a file")
     assert forks.largest << 10 < MEMORY
+
+
+STRANGE = (
+    np.array("a"), np.array(b"a"), np.array(True), np.array(-1), np.array(2**62), np.array(np.nan),
+    np.array(np.inf), np.array(1e30), np.array(1j), np.array("2020-01-01", "M8[D]"), np.zeros(0),
+    np.zeros((0, 70)), np.array(["a", ""]), np.zeros((3, 1, 1)), np.zeros(3, [("x", "f4")]),
+)  # fmt: skip
+
+
+def strange(values: np.ndarray, kind: str, index: float, number: float) -> np.ndarray:
+    """An array with a change of another kind than those of bytes, which a checksum tells."""
+    if kind == "other" or not values.ndim:
+        return STRANGE[int(index * len(STRANGE))]
+    if kind == "cut":
+        return values[: int(index * len(values))]
+    if kind == "turn":
+        return values.T
+    if kind == "type":
+        return values.astype(["U4", "f2", "c8", "i4"][int(4 * index) if values.dtype.kind != "U" else 0])
+    values = values.copy()
+    if values.dtype.kind == "f" and values.size:
+        values.reshape(-1)[int(index * values.size)] = number
+    return values
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    if name == "walk.npz":
+        content = smpl()
+    else:
+        (walk,) = resolve_motions("walk", synth())
+        content = whole_clip(cut(walk, synth(), start=0.0, end=0.1))
+    with np.load(io.BytesIO(content)) as archive:
+        return dict(archive)
+
+
+@EXAMPLES
+@pytest.mark.parametrize("name", ["walk.npz", "clip.npz"])
+def test_strange_arrays_end_in_a_motion_or_a_sentence(name: str, examples: int) -> None:
+    whole = arrays(name)
+    changes = st.tuples(
+        st.sampled_from(sorted(whole)),
+        st.sampled_from(("other", "cut", "turn", "type", "number", "none")),
+        st.floats(0.0, 1.0, exclude_max=True),
+        st.sampled_from((np.nan, np.inf, 1e38, 1e-38, -1.0, 0.0)),
+    )
+
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.lists(changes, min_size=1, max_size=3))
+    def run(steps: list[tuple[str, str, float, float]]) -> None:
+        content = dict(whole)
+        for key, kind, index, number in steps:
+            if kind == "none":
+                content.pop(key, None)
+            elif key in content:
+                content[key] = strange(content[key], kind, index, number)
+        file = io.BytesIO()
+        np.savez(file, **content)
+        check(name, file.getvalue(), {})
+
+    run()
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n not in ("walk.asf", "walk.amc")])
