@@ -113,6 +113,13 @@ def zxy(matrix: np.ndarray) -> list[float]:
     return [math.degrees(angle) for angle in (z, math.asin(max(-1.0, min(1.0, matrix[2, 1]))), y)]
 
 
+def xyz(matrices: np.ndarray) -> np.ndarray:
+    """(..., 3) degrees about x, y and z of fixed axes, in this order, that make up rotation matrices."""
+    m = matrices
+    angles = [np.arctan2(m[..., 2, 1], m[..., 2, 2]), -np.arcsin(m[..., 2, 0])]
+    return np.degrees(np.stack([*angles, np.arctan2(m[..., 1, 0], m[..., 0, 0])], axis=-1))
+
+
 def bvh(
     names: tuple[str, ...] = NAMES,
     unit: float = 0.01,
@@ -232,13 +239,7 @@ def fbx(frames: int = 90, up: int = 1) -> str:
             f'  P: "Lcl Translation", "Lcl Translation", "", "A",{offset}\n }}\n}}'
         )
         links.append(f'C: "OO",{1000 + j},{1000 + PARENTS[j] if PARENTS[j] >= 0 else 0}')
-        m = local[:, j]
-        angles = [
-            np.arctan2(m[:, 2, 1], m[:, 2, 2]),
-            -np.arcsin(m[:, 2, 0]),
-            np.arctan2(m[:, 1, 0], m[:, 0, 0]),
-        ]
-        curves(10000 + 10 * j, 1000 + j, "Lcl Rotation", np.degrees(angles).T)
+        curves(10000 + 10 * j, 1000 + j, "Lcl Rotation", xyz(local[:, j]))
     curves(9000, 1000, "Lcl Translation", 100.0 * root_path(frames))
     stop = round((frames - 1) * _SECOND / FPS)
     content = "\n".join(objects)

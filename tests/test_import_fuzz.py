@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import acclaim_files
 import fbx_files
 import marker_files
 import motion_sources as sources
@@ -23,7 +24,6 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_importers import AMC, ASF
 from test_motion_deepmimic import frame
 
 from synthjax.bodies import Body, make_body
@@ -72,8 +72,8 @@ VRM: dict[str, object] = {
 FILES: dict[str, Callable[[], bytes]] = {
     "walk.bvh": lambda: sources.bvh(frames=3).encode(),
     "walk.glb": lambda: sources.glb(frames=3),
-    "walk.amc": lambda: AMC.format(root="20 30 40", values="20 30 40").encode(),
-    "walk.asf": lambda: ASF.format(root="RX RY RZ", axis="XYZ", dof="rx ry rz").encode(),
+    "walk.amc": lambda: acclaim_files.motion(frames=3).encode(),
+    "walk.asf": lambda: acclaim_files.skeleton().encode(),
     "walk.npz": smpl,
     "walk.txt": lambda: json.dumps({"Loop": "wrap", "Frames": [frame(), frame()]}).encode(),
     "walk.c3d": marker_files.small,
@@ -270,10 +270,10 @@ def test_strange_arrays_end_in_a_motion_or_a_sentence(name: str, examples: int) 
     run()
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n not in ("walk.asf", "walk.amc")])
+@pytest.mark.parametrize("name", [n for n in FILES if n != "walk.asf"])
 def test_the_whole_files_are_motions(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name.endswith(".fbx"):
         monkeypatch.setattr(fbx, "run_process", request.getfixturevalue("forks").read)
-    assert check(name, FILES[name](), {})
+    assert check(name, FILES[name](), {"walk.asf": FILES["walk.asf"]()})

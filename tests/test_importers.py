@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import acclaim_files
 import fbx_files
 import motion_sources as sources
 import numpy as np
@@ -141,6 +143,15 @@ def test_acclaim_turns_about_fixed_axes_in_every_order(order: str, tmp_path: Pat
     np.testing.assert_allclose(source.positions[1], source.rest_positions, atol=1e-12)
     assert source.joints == ("root", "thigh", "shin", "toe")
     assert source.metres == pytest.approx(0.0254 / 0.45)
+
+
+def test_the_figure_is_the_same_from_acclaim(tmp_path: Path) -> None:
+    write(tmp_path, "a.asf", acclaim_files.skeleton())
+    source = read(write(tmp_path, "a.amc", acclaim_files.motion()))
+    hips = source.joints.index("root")
+    source = dataclasses.replace(source, joints=("Hips", *source.joints[1:]), metres=1.0)
+    assert (hips, source.fps) == (0, 120.0)
+    same_as_by_hand(source)
 
 
 def test_the_figure_is_the_same_from_bvh_and_gltf(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_motions_go_by_name_list_file_and_folder(body: Body, tmp_path: Path) -> 
         resolve_motions("", body)
     (tmp_path / "empty").mkdir()
     (tmp_path / "walk.bvh").touch()
-    with pytest.raises(UserError, match="is no clip.*motion import first"):
+    with pytest.raises(UserError, match=r"is no clip.*motion import first"):
         resolve_motions(str(tmp_path / "walk.bvh"), body)
     with pytest.raises(UserError, match="holds no clips"):
         resolve_motions(str(tmp_path / "empty"), body)
