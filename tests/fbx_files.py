@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 from synthjax.motion.importers import fbx_process
@@ -22,7 +23,7 @@ _ARRAYS = {"KeyTime": ("l", "q"), "KeyValueFloat": ("f", "f"), "KeyAttrDataFloat
 
 
 def binary(text: str) -> bytes:
-    """The same file in binary, its arrays not compressed."""
+    """The same file in binary, the times of its keys compressed."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(";")]
     out = _HEAD
     at = 0
@@ -46,7 +47,9 @@ def _record(lines: list[str], at: int, offset: int) -> tuple[bytes, int]:
         numbers = [float(word) for word in lines[at].split(":")[1].split(",")]
         code, item = _ARRAYS.get(name, ("i", "i"))
         data = struct.pack(f"<{len(numbers)}{item}", *(numbers if item == "f" else map(int, numbers)))
-        properties = [struct.pack("<cIII", code.encode(), len(numbers), 0, len(data)) + data]
+        packed = name == "KeyTime"
+        data = zlib.compress(data) if packed else data
+        properties = [struct.pack("<cIII", code.encode(), len(numbers), packed, len(data)) + data]
         at += 2
     elif opens:
         start += len(b"".join(properties))
@@ -55,10 +58,10 @@ def _record(lines: list[str], at: int, offset: int) -> tuple[bytes, int]:
             children += record
         at += 1
         children += _END
-    packed = b"".join(properties)
-    end = offset + 13 + len(name) + len(packed) + len(children)
-    head = struct.pack("<IIIB", end, len(properties), len(packed), len(name)) + name.encode()
-    return head + packed + children, at
+    listed = b"".join(properties)
+    end = offset + 13 + len(name) + len(listed) + len(children)
+    head = struct.pack("<IIIB", end, len(properties), len(listed), len(name)) + name.encode()
+    return head + listed + children, at
 
 
 def _property(word: str) -> bytes:
