@@ -113,6 +113,13 @@ def zxy(matrix: np.ndarray) -> list[float]:
     return [math.degrees(angle) for angle in (z, math.asin(max(-1.0, min(1.0, matrix[2, 1]))), y)]
 
 
+def xyz(matrices: np.ndarray) -> np.ndarray:
+    """(..., 3) degrees about x, y and z of fixed axes, in this order, that make up rotation matrices."""
+    m = matrices
+    angles = [np.arctan2(m[..., 2, 1], m[..., 2, 2]), -np.arcsin(m[..., 2, 0])]
+    return np.degrees(np.stack([*angles, np.arctan2(m[..., 1, 0], m[..., 0, 0])], axis=-1))
+
+
 def bvh(
     names: tuple[str, ...] = NAMES,
     unit: float = 0.01,
@@ -232,13 +239,7 @@ def fbx(frames: int = 90, up: int = 1) -> str:
             f'  P: "Lcl Translation", "Lcl Translation", "", "A",{offset}\n }}\n}}'
         )
         links.append(f'C: "OO",{1000 + j},{1000 + PARENTS[j] if PARENTS[j] >= 0 else 0}')
-        m = local[:, j]
-        angles = [
-            np.arctan2(m[:, 2, 1], m[:, 2, 2]),
-            -np.arcsin(m[:, 2, 0]),
-            np.arctan2(m[:, 1, 0], m[:, 0, 0]),
-        ]
-        curves(10000 + 10 * j, 1000 + j, "Lcl Rotation", np.degrees(angles).T)
+        curves(10000 + 10 * j, 1000 + j, "Lcl Rotation", xyz(local[:, j]))
     curves(9000, 1000, "Lcl Translation", 100.0 * root_path(frames))
     stop = round((frames - 1) * _SECOND / FPS)
     content = "\n".join(objects)
@@ -258,3 +259,66 @@ def fbx(frames: int = 90, up: int = 1) -> str:
         'AnimationLayer: 2, "AnimLayer::base", "" {\n}\n}\n'
         "Connections:  {\n" + "\n".join([*links, 'C: "OO",2,1']) + "\n}\n"
     )
+
+
+ANIM_HEAD = "%YAML 1.1\n%TAG !u! tag:unity3d.com,2011:\n--- !u!74 &7400000\nAnimationClip:\n  m_Name: walk\n"
+ANIM_TAIL = (
+    "  m_FloatCurves: []\n  m_PPtrCurves: []\n  m_SampleRate: {fps:g}\n  m_AnimationClipSettings:\n"
+    "    serializedVersion: 2\n    m_StartTime: 0\n    m_StopTime: {end:.7g}\n    m_LoopTime: 1\n"
+    "  m_EditorCurves: []\n"
+)
+
+
+def anim_curve(path: str, times: np.ndarray, values: np.ndarray, slopes: str = "0") -> str:
+    """One curve as Unity sets it, of ``values`` (T, 3 or 4), lines longer than 80 characters broken."""
+
+    def vector(numbers: list[str]) -> str:
+        return (
+            "{" + ", ".join(f"{axis}: {number}" for axis, number in zip("xyzw", numbers, strict=False)) + "}"
+        )
+
+    def folded(line: str) -> str:
+        at = line.rfind(" ", 0, 81) if len(line) > 80 else -1
+        return line if at < 0 else f"{line[:at]}\n          {line[at + 1 :]}"
+
+    lines = ["  - curve:", "      serializedVersion: 2", "      m_Curve:"]
+    slope, weight = vector([slopes] * values.shape[1]), vector(["0.33333334"] * values.shape[1])
+    for time, value in zip(times, values, strict=True):
+        lines += ["      - serializedVersion: 3", f"        time: {time:.9g}"]
+        lines.append(folded(f"        value: {vector([f'{number:.9g}' for number in value])}"))
+        lines += [f"        inSlope: {slope}", f"        outSlope: {slope}", "        tangentMode: 0"]
+        lines += ["        weightedMode: 0", f"        inWeight: {weight}", f"        outWeight: {weight}"]
+    lines += ["      m_PreInfinity: 2", "      m_PostInfinity: 2", "      m_RotationOrder: 4"]
+    return "\n".join([*lines, f"    path: {path}"]) + "\n"
+
+
+def anim(
+    names: tuple[str, ...] = NAMES,
+    frames: int = 90,
+    euler_angles: bool = False,
+    above: str = "Armature/",
+    axes: dict[str, np.ndarray] | None = None,
+) -> str:
+    """The figure as a clip of Unity, whose world is this one in a mirror across x; ``axes`` as in bvh()."""
+    times, mirror = np.arange(frames) / FPS, np.diag([-1.0, 1.0, 1.0])
+    own = [(axes or {}).get(name, np.eye(3)) for name in NAMES]
+    of_parent = [own[parent] if parent >= 0 else np.eye(3) for parent in PARENTS]
+    local = mirror @ np.swapaxes(of_parent, -1, -2) @ local_matrices(frames) @ own @ mirror
+    curves: dict[str, list[str]] = {"Rotation": [], "CompressedRotation": [], "Euler": [], "Position": []}
+    paths: list[str] = []
+    for j, parent in enumerate(PARENTS):
+        paths.append(above + names[j] if parent < 0 else f"{paths[parent]}/{names[j]}")
+        offset = of_parent[j].T @ OFFSETS[j]
+        moved = (root_path(frames) if parent < 0 else np.tile(offset, (frames, 1))) @ mirror
+        curves["Position"].append(anim_curve(paths[j], times, moved))
+        if euler_angles:  # Unity turns about z, then x, then y, which stay where they are
+            angles = np.array([[-angle for angle in zxy(m.T)] for m in local[:, j]])[:, [1, 2, 0]]
+            curves["Euler"].append(anim_curve(paths[j], times, angles))
+        else:
+            curves["Rotation"].append(
+                anim_curve(paths[j], times, np.array([quaternion(m) for m in local[:, j]]))
+            )
+    content = ANIM_HEAD
+    for kind, parts in curves.items():
+        content += f"  m_{kind}Curves:{'' if parts else ' []'}\n" + "".join(parts)
+    return content + "  m_ScaleCurves: []\n" + ANIM_TAIL.format(fps=FPS, end=times[-1])

@@ -49,17 +49,20 @@ def test_two_formats_give_the_same_clip(
 def test_joint_angles_in_a_table_are_taken_as_they_are(
     body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """LAFAN1's form: x y z w, no names; and one with names, w first and the hinges in another order."""
+    """LAFAN1's form: x y z w, no names; the same in degrees; and with names, w first, in another order."""
     monkeypatch.chdir(tmp_path)
     (walk,) = resolve_motions("walk", body)
     qpos = walk.qpos[:40]
     plain = np.concatenate([qpos[:, :3], qpos[:, [4, 5, 6, 3]], qpos[:, 7:]], axis=1)
     np.savetxt("plain.csv", plain, delimiter=",")
+    np.savetxt("degrees.csv", np.hstack([plain[:, :7], np.degrees(plain[:, 7:])]), delimiter=",")
     turned = np.concatenate([qpos[:, :7], qpos[:, :6:-1]], axis=1)
     names = ["x", "y", "z", "qw", "qx", "qy", "qz", *reversed(body.joints)]
     np.savetxt("named.csv", turned, delimiter=", ", header=",".join(names), comments="")
-    for name in ("plain", "named"):
+    for name, unit in (("plain", "radians"), ("degrees", "degrees (found"), ("named", "radians")):
+        capsys.readouterr()
         assert cli.main(["motion", "import", f"{name}.csv", "--fps", "60"]) == 0
+        assert f"angles  {unit}" in capsys.readouterr().out
         clip = resolve_motions(f"clips/{name}.npz", body)[0]
         np.testing.assert_allclose(clip.qpos, qpos, atol=1e-6)
         assert clip.fps == 60.0

@@ -74,7 +74,7 @@ def test_unusable_files_are_refused_with_the_reason(body: Body, tmp_path: Path) 
     np.savez(path, qpos=np.zeros((3, 3)))
     with pytest.raises(UserError, match="not a synthjax clip: it lacks version"):
         load_clip(path, body)
-    np.savez(path, evil=np.array([{}], dtype=object))
+    np.savez(path, qpos=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="damaged or not a clip"):
         load_clip(path, body)
     save_clip(dataclasses.replace(make(body), version=99), path)
@@ -88,7 +88,9 @@ def test_unusable_files_are_refused_with_the_reason(body: Body, tmp_path: Path) 
         ("fps", 0.0, "0.0 frames a second"),
         ("fps", -30.0, "-30.0 frames a second"),
         ("fps", np.nan, "nan frames a second"),
-        ("qpos", "text", "no numbers in qpos"),
+        ("qpos", "text", r"qpos of shape \(\) and type str"),
+        ("fps", 1e30, "frames a second"),
+        ("loop_offset", np.full(3, 1e30), "far too large"),
         ("loop_offset", np.zeros(2), r"loop_offset of shape \(2,\)"),
         ("loop_offset", np.full(3, np.nan), "not finite"),
         ("first_xpos", np.zeros((2, 3)), "first_xpos of shape"),
@@ -141,6 +143,9 @@ def test_motions_go_by_name_list_file_and_folder(body: Body, tmp_path: Path) -> 
     with pytest.raises(UserError, match="choose one of"):
         resolve_motions("", body)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "walk.bvh").touch()
+    with pytest.raises(UserError, match=r"is no clip.*motion import first"):
+        resolve_motions(str(tmp_path / "walk.bvh"), body)
     with pytest.raises(UserError, match="holds no clips"):
         resolve_motions(str(tmp_path / "empty"), body)
 

@@ -9,6 +9,7 @@ import motion_sources as sources
 import numpy as np
 import pytest
 from motion_sources import FIGURE, NAMES, PARENTS, turn, write
+from real_rigs import REAL, real
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
@@ -106,15 +107,35 @@ def renamed(rig: str) -> tuple[str, ...]:
     return tuple(names[name] for name in NAMES)
 
 
+# What the report calls them, where that is not the key above.
+LABELS = {
+    "Unity": "Unity or VRM", "VRM": "Unity or VRM", "SMPL": "SMPL or BioVision",
+    "SMPL in capitals": "SMPL or BioVision", "BioVision": "SMPL or BioVision", "Daz Genesis 8": "Daz Genesis",
+    "a hero's": "Unreal", "Mixamo without its colon": "Mixamo",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("rig", RIGS)
 def test_every_joint_of_a_known_rig_is_found(rig: str) -> None:
     names = renamed(rig)
     match = match_rig(names, PARENTS)
+    assert match.rig == LABELS.get(rig, rig)
     expected = {"UpperChest" if name == "Chest" else name: i for i, name in enumerate(NAMES)}
     assert match.joints == expected
     demand_humanoid(match, names, "a.bvh")
     guessed = [bone for bone, how in match.how.items() if how == GUESS]
     assert guessed == (["Hips"] if rig == "Rigify" else [])  # where its legs meet, called "spine"
+
+
+@pytest.mark.parametrize("rig", REAL)
+def test_bones_are_found_among_all_that_a_rig_has(rig: str) -> None:
+    names, parents, expected = real(rig)
+    match = match_rig(names, parents)
+    found = {bone: names[joint] for bone, joint in match.joints.items() if not bone.startswith("Right")}
+    wanted = zip([bone for bone in WANTED if not bone.startswith("Right")], expected, strict=True)
+    assert found == {bone: name for bone, name in wanted if name != "-"}
+    mirrored = {f"Left{bone[5:]}" for bone in match.joints if bone.startswith("Right")}
+    assert mirrored == {bone for bone in found if bone.startswith("Left")}
 
 
 def test_helpers_of_a_rig_are_left_alone() -> None:
@@ -156,6 +177,10 @@ def test_an_unknown_knee_is_guessed_and_shown_as_such() -> None:
     shown = io.StringIO()
     Console(file=shown, width=100).print(table)
     assert "[/knee]" in shown.getvalue()  # a name of the file's is no markup
+    rows = {row.split()[1]: row for row in shown.getvalue().splitlines() if len(row.split()) > 5}
+    assert GUESS in rows["LeftLowerLeg"]
+    assert "place in the trunk" in rows["UpperChest"]
+    assert "missing, not needed" in rows["Chest"]
 
 
 def test_what_is_no_human_is_refused_with_the_lists() -> None:

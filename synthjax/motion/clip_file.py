@@ -12,7 +12,6 @@ import io
 import os
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,16 @@ from synthjax.bodies import Body
 from synthjax.errors import UserError
 from synthjax.motion.clip import CLIP_VERSION, Clip
 from synthjax.motion.derive import make_clip
+from synthjax.motion.npz_file import read_arrays
 
-_FIELDS = (
-    "version", "name", "fps", "joint_names", "body_names", "qpos", "contacts", "loop", "loop_offset",
-    "source", "licence", "first_xpos",
-)  # fmt: skip
+# NumPy's kinds that an array may be of, and its dimensions.
+_FIELDS = {
+    "version": ("iu", 0), "name": ("U", 0), "fps": ("fiu", 0), "joint_names": ("U", 1),
+    "body_names": ("U", 1), "qpos": ("fiu", 2), "contacts": ("biu", 2), "loop": ("b", 0),
+    "loop_offset": ("fiu", 1), "source": ("U", 0), "licence": ("U", 0), "first_xpos": ("fiu", 2),
+}  # fmt: skip
 _LEAST_QUATERNION = 1e-3  # length below which an orientation says nothing
+_LARGEST = 1e5  # m, rad and frames a second
 _SAME_BODY = 1e-3  # m, largest difference of body positions on the clip's own body
 
 
@@ -128,9 +131,9 @@ class ClipFacts:
 def read_facts(path: Path) -> ClipFacts:
     """Raises :class:`UserError` if the file is missing, damaged, not a clip, or of a newer version."""
     content = _read(path)
-    if content["qpos"].ndim != 2 or content["fps"].shape != () or not content["fps"] > 0.0:
+    if not content["fps"] > 0.0:
         raise UserError(f"'{path}' is damaged: retarget its source again.")
-    loop, fps = bool(content["loop"].all()), float(content["fps"])
+    loop, fps = bool(content["loop"]), float(content["fps"])
     duration = (len(content["qpos"]) - (not loop)) / fps
     return ClipFacts(fps, duration, loop, str(content["source"]), str(content["licence"]))
 
@@ -138,44 +141,52 @@ def read_facts(path: Path) -> ClipFacts:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a clip file, checked for presence and version."""
     try:
-        # Opened here because NumPy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            content = {key: archive[key] for key in archive.files}
+        content = read_arrays(path, _FIELDS)
     except FileNotFoundError:
         raise UserError(f"There is no clip '{path}': check the path.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, TypeError):
-        raise UserError(f"'{path}' is damaged or not a clip: retarget its source again.") from None
+    if content is None:
+        raise UserError(f"'{path}' is damaged or not a clip: retarget its source again.")
     missing = [key for key in _FIELDS if key not in content]
     if missing:
         raise UserError(f"'{path}' is not a synthjax clip: it lacks {', '.join(missing)}.")
+    _demand_kind(path, content, "version")  # which may have fields of other kinds, if it is a newer one
     if int(content["version"]) > CLIP_VERSION:
         raise UserError(
             f"Clip '{path}' has version {int(content['version'])}, this synthjax reads up to {CLIP_VERSION}: "
             "upgrade synthjax."
         )
+    for name in _FIELDS:
+        _demand_kind(path, content, name)
     return content
+
+
+def _demand_kind(path: Path, content: dict[str, np.ndarray], name: str) -> None:
+    kinds, dimensions = _FIELDS[name]
+    found = content[name]
+    if found.dtype.kind not in kinds or found.ndim != dimensions:
+        raise UserError(
+            f"Clip '{path}' has {name} of shape {found.shape} and type {found.dtype.name}, which no clip "
+            "has: retarget its source again."
+        )
 
 
 def _unusable(content: dict[str, np.ndarray], body: Body) -> str | None:
     """What is wrong with the numbers of a clip for the joints of ``body``, or None."""
     model = body.model
-    for name in ("qpos", "fps", "loop_offset", "first_xpos"):
-        if content[name].dtype.kind not in "fiu":
-            return f"holds no numbers in {name}"
-    qpos, frames = content["qpos"], len(np.atleast_1d(content["qpos"]))
+    qpos, frames = content["qpos"], len(content["qpos"])
     shapes = {
         "qpos": (frames, model.nq), "contacts": (frames, model.nbody), "first_xpos": (model.nbody, 3),
-        "loop_offset": (3,), "fps": (), "loop": (),
+        "loop_offset": (3,),
     }  # fmt: skip
     for name, shape in shapes.items():
         if content[name].shape != shape:
             return f"has {name} of shape {content[name].shape} where its names ask for {shape}"
     if frames < 2:
         return "has fewer than two frames"
-    if not (np.isfinite(content["fps"]) and content["fps"] > 0):
+    if not 0.0 < content["fps"] < _LARGEST:
         return f"has {float(content['fps'])} frames a second"
-    if not (np.isfinite(qpos).all() and np.isfinite(content["loop_offset"]).all()):
-        return "holds numbers that are not finite"
+    if not all((np.abs(content[name]) < _LARGEST).all() for name in ("qpos", "loop_offset")):
+        return "holds numbers that are not finite, or far too large"
     if np.linalg.norm(qpos[:, 3:7], axis=-1).min() < _LEAST_QUATERNION:
         return "holds orientations of no length"
     return None

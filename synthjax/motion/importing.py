@@ -144,7 +144,8 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     body = make_body(options.body)
     motion = None
     if joint_angles:
-        clip = _of_joint_angles(options, body)
+        clip, unit = _of_joint_angles(options, body)
+        show(_facts_table({"angles": unit}))
     else:
         read = read_onto(
             options.file,
@@ -173,17 +174,18 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     return f"Clip: {out}\nTrain: {shlex.join(command)}"
 
 
-def _of_joint_angles(options: ImportOptions, body: Body) -> Clip:
-    """The clip of a .csv: its angles are the body's own, so nothing is retargeted."""
+def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, str]:
+    """The clip of a .csv, and the unit of its angles: they are the body's own, so nothing is retargeted."""
     for name in ("rig", "take", "skeleton"):
         if getattr(options, name) is not None:
             raise UserError(f"'{options.file}' holds joint angles of a body: leave out --{name}.")
     fps = CSV_FPS if options.fps is None else options.fps
-    qpos = read_qpos_csv(options.file, body, fps)
+    qpos, unit = read_qpos_csv(options.file, body, fps)
     origin = options.source or options.file.name
-    return make_clip(
+    clip = make_clip(
         body, options.file.stem, fps, qpos, loop_offset=None, source=origin, licence=options.licence
     )
+    return clip, unit
 
 
 def _facts_table(facts: dict[str, str]) -> Table:

@@ -50,6 +50,8 @@ def resolve_motions(spec: str, body: Body) -> list[Clip]:
             paths += found
         elif entry.endswith(".npz"):
             paths.append(Path(entry))
+        elif Path(entry).is_file():
+            raise UserError(f"'{entry}' is no clip (*.npz): make one of it by synthjax motion import first.")
         elif "/" in entry or "\\" in entry:
             raise UserError(f"There is no folder '{entry}': give one that holds clips (*.npz).")
         else:

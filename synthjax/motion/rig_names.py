@@ -35,7 +35,8 @@ ARM = (
 )
 TOES = ("toes", "toe", "toebase", "toe0", "ball", "foot", "metatarsals")
 SHOULDER = ("clavicle", "collar", "shoulder")
-HIPS = ("hips", "pelvis", "hip", "root", "cog")
+HIPS = ("hips", "pelvis", "hip")
+ROOTS = ("root", "cog")  # hips if the legs hang from it; else it stands on the floor below them
 NECK = ("neck", "lowerneck", "neck1", "neck01", "necklower", "necktwist01", "spine004")
 HEAD = ("head", "spine006")
 
@@ -51,13 +52,14 @@ _RIGS = {
     "lthighbend": "Daz Genesis",
     "lthightwist": "Daz Genesis",
     "lshldr": "Daz",
+    "lupperarm": "Daz Genesis 9",
     "defthigh": "Rigify",
     "orgthigh": "Rigify",
-    "upperarm.l": "Rigify",
+    "spine001": "Rigify",
     "leftelbow": "SMPL or BioVision",
     "lelbow": "SMPL or BioVision",
     "calfl": "Unreal",
-    "leftupperarm": "Unity",
+    "leftupperarm": "Unity or VRM",
     "upperarml": "Bandai-Namco",
     "leftupleg": "MotionBuilder",
 }

@@ -164,6 +164,7 @@ def _trunk(tree: _Tree, found: dict[str, int], add: _Add) -> None:
     if pelvis is None or chest is None:
         return
     named = [j for n in rig_names.HIPS for j in tree.named("", n) if all(tree.below(leg, j) for leg in legs)]
+    named += [j for n in rig_names.ROOTS for j in tree.named("", n) if j == pelvis]
     deepest = max(named, key=lambda j: len(tree.path(j)), default=None)
     add("Hips", *((pelvis, GUESS) if deepest is None else (deepest, "name")))
     trunk = tree.path(chest)

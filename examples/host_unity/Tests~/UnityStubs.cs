@@ -5,14 +5,75 @@ using System.Collections.Generic;
 
 namespace UnityEngine
 {
-    public class Object { public HideFlags hideFlags; public static void DontDestroyOnLoad(Object target) { } }
-    public class GameObject : Object { }
-    public class MonoBehaviour : Object { public GameObject gameObject; }
+    public class Object
+    {
+        public HideFlags hideFlags;
+        public string name;
+        public static void DontDestroyOnLoad(Object target) { }
+        public static void DestroyImmediate(Object target) { }
+        public static T Instantiate<T>(T original) where T : Object => null;
+    }
+    public class Component : Object
+    {
+        public GameObject gameObject;
+        public Transform transform;
+        public T[] GetComponentsInChildren<T>(bool includeInactive) => null;
+    }
+    public class GameObject : Object { public Transform transform; public T GetComponent<T>() => default(T); }
+    public class Transform : Component
+    {
+        public Transform parent;
+        public Vector3 localPosition, localScale;
+        public Quaternion localRotation;
+        public void SetPositionAndRotation(Vector3 position, Quaternion rotation) { }
+    }
+    public struct Vector3 { public float x, y, z; public static Vector3 zero; }
+    public struct Quaternion { public float x, y, z, w; public static Quaternion identity; }
+    public static class Mathf { public static int Max(int a, int b) => 0; public static int RoundToInt(float f) => 0; }
+    public struct Keyframe { public Keyframe(float time, float value) { } }
+    public class AnimationCurve { public AnimationCurve(params Keyframe[] keys) { } }
+    public class AnimationClip : Object { public float length, frameRate; public void EnsureQuaternionContinuity() { } }
+    public class RuntimeAnimatorController : Object { }
+    public enum AnimatorCullingMode { AlwaysAnimate }
+    public enum HumanBodyBones { Hips, LastBone = 55 }
+    public class Animator : Component
+    {
+        public bool applyRootMotion, isHuman;
+        public AnimatorCullingMode cullingMode;
+        public RuntimeAnimatorController runtimeAnimatorController;
+        public Transform GetBoneTransform(HumanBodyBones humanBoneId) => null;
+    }
+    public class MonoBehaviour : Component { }
     public class ScriptableObject : Object { }
     [Flags] public enum HideFlags { NotEditable = 8 }
     public class TooltipAttribute : Attribute { public TooltipAttribute(string text) { } }
     public static class Application { public static string persistentDataPath, streamingAssetsPath, dataPath; }
     public static class Debug { public static void Log(object message) { } public static void LogError(object message) { } }
+}
+
+namespace UnityEngine.Playables
+{
+    public enum DirectorUpdateMode { Manual }
+    public struct PlayableGraph
+    {
+        public bool IsValid() => false;
+        public void SetTimeUpdateMode(DirectorUpdateMode value) { }
+        public void Evaluate(float deltaTime) { }
+        public void Destroy() { }
+    }
+}
+
+namespace UnityEngine.Animations
+{
+    public struct AnimationClipPlayable { }
+    public static class AnimationPlayableUtilities
+    {
+        public static AnimationClipPlayable PlayClip(Animator animator, AnimationClip clip, out Playables.PlayableGraph graph)
+        {
+            graph = default(Playables.PlayableGraph);
+            return default(AnimationClipPlayable);
+        }
+    }
 }
 
 namespace UnityEngine.Networking
@@ -53,7 +114,32 @@ namespace UnityEditor
         public bool ApplyModifiedProperties() => false;
     }
     public static class EditorGUILayout { public static bool PropertyField(SerializedProperty property) => false; }
-    public static class AssetDatabase { public static void Refresh() { } }
+    public static class AssetDatabase
+    {
+        public static void Refresh() { }
+        public static void CreateAsset(UnityEngine.Object asset, string path) { }
+        public static void SaveAssets() { }
+    }
+    public class ScriptableWizard : UnityEngine.ScriptableObject
+    {
+        public bool isValid;
+        public static T DisplayWizard<T>(string title, string createButtonName) where T : ScriptableWizard => null;
+    }
+    public enum SerializationMode { ForceText = 2 }
+    public static class EditorSettings { public static SerializationMode serializationMode; }
+    public static class EditorUtility
+    {
+        public static string SaveFilePanelInProject(string title, string defaultName, string extension, string message) => null;
+    }
+    public struct EditorCurveBinding
+    {
+        public static EditorCurveBinding FloatCurve(string inPath, Type inType, string inPropertyName) => default(EditorCurveBinding);
+    }
+    public static class AnimationUtility
+    {
+        public static void SetEditorCurves(
+            UnityEngine.AnimationClip clip, EditorCurveBinding[] bindings, UnityEngine.AnimationCurve[] curves) { }
+    }
     public class MenuItem : Attribute { public MenuItem(string path) { } }
 }
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from synthjax.errors import UserError
 from synthjax.motion.importers.acclaim import read_acclaim
 from synthjax.motion.importers.bvh import read_bvh
+from synthjax.motion.importers.c3d_file import read_c3d
 from synthjax.motion.importers.deepmimic_text import read_deepmimic_text
 from synthjax.motion.importers.fbx import read_fbx
 from synthjax.motion.importers.gltf import read_gltf
 from synthjax.motion.importers.reading import ReadOptions
 from synthjax.motion.importers.smpl import read_smpl
-from synthjax.motion.importers.unity_anim import refuse_anim
+from synthjax.motion.importers.unity_anim import read_anim
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
 
@@ -28,7 +29,8 @@ READERS: dict[str, Callable[[Path, ReadOptions], SourceMotion | SkeletonMotion]]
     ".vrma": read_gltf,
     ".npz": read_smpl,
     ".txt": read_deepmimic_text,
-    ".anim": refuse_anim,
+    ".anim": read_anim,
+    ".c3d": read_c3d,
 }
 
 

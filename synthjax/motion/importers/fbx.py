@@ -65,9 +65,24 @@ def read_fbx(path: Path, options: ReadOptions) -> SourceMotion:
 
 
 def _run(path: Path, take: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the process found, as it wrote it."""
+    """What the process found."""
+    written = run_process(path, take)
+    if written is None:
+        raise UserError(f"'{path}' is damaged or no FBX file that ufbx can read: export it again.")
+    line, _, packed = written.partition(b"\n")
+    facts = json.loads(line)
+    if "error" in facts:
+        raise UserError(f"'{path}' is no FBX file that ufbx can read ({facts['error']}): export it again.")
+    arrays: dict[str, np.ndarray] = {}
+    if packed:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as content:
+            arrays = {key: content[key] for key in content.files}
+    return facts, arrays
+
+
+def run_process(path: Path, take: str) -> bytes | None:
+    """What the process wrote; None if it ended in an error or crashed."""
     script = Path(__file__).with_name("fbx_process.py")
-    damaged = UserError(f"'{path}' is damaged or no FBX file that ufbx can read: export it again.")
     try:
         # -P keeps the folder of the script off the path; reading needs nothing of this package.
         done = subprocess.run(
@@ -78,17 +93,7 @@ def _run(path: Path, take: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"'{path}' takes over {_SECONDS:.0f} s to read: export the skeleton alone.") from None
-    if done.returncode != 0:
-        raise damaged
-    line, _, packed = done.stdout.partition(b"\n")
-    facts = json.loads(line)
-    if "error" in facts:
-        raise UserError(f"'{path}' is no FBX file that ufbx can read ({facts['error']}): export it again.")
-    arrays: dict[str, np.ndarray] = {}
-    if packed:
-        with np.load(io.BytesIO(packed), allow_pickle=False) as content:
-            arrays = {key: content[key] for key in content.files}
-    return facts, arrays
+    return done.stdout if done.returncode == 0 else None
 
 
 def _axis(code: int) -> str:

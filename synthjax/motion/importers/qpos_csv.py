@@ -1,7 +1,8 @@
 """Joint angles of a body as a table of numbers, as the retargeted LAFAN1 data set has them.
 
-A line is a frame: root position (m), root orientation (x y z w), then one hinge after the other (rad).  A
-first line with names may stand above; it puts the hinges into any order, and says where w stands.
+A line is a frame: root position (m), root orientation (x y z w), then one hinge after the other (rad, or
+degrees where only these are within the hinges' limits).  A first line with names may stand above; it puts the
+hinges into any order, and says where w stands.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import numpy as np
 from synthjax.bodies import Body
 from synthjax.errors import UserError
 from synthjax.motion.importers.reading import bad_line, check_size, number, read_lines
+from synthjax.motion.kinematics import hinge_limits
 
 FPS = 30.0  # of the data set; the files do not say
 _ROOT = 7
 _LEAST_QUATERNION = 0.5  # length of an orientation, which should be 1
+_SLACK = 0.2  # rad, by which angles of another program miss the limits
+_BEYOND, _WITHIN = 0.05, 0.01  # share of angles beyond them that are no radians, or that may be degrees
 
 
-def read_qpos_csv(path: Path, body: Body, fps: float) -> np.ndarray:
-    """``qpos`` (T, nq) of ``body``.
+def read_qpos_csv(path: Path, body: Body, fps: float) -> tuple[np.ndarray, str]:
+    """``qpos`` (T, nq) of ``body``, and in what unit the file has the angles, for people.
 
     Raises:
       UserError: with the line of the first mistake; columns of another body.
@@ -51,7 +55,20 @@ def read_qpos_csv(path: Path, body: Body, fps: float) -> np.ndarray:
     length = np.linalg.norm(quats, axis=-1, keepdims=True)
     if (np.abs(length - 1.0) > _LEAST_QUATERNION).any():
         raise UserError(f"'{path}' has no unit quaternions in columns 4 to 7: it is of another form.")
-    return np.concatenate([table[:, :3], quats / length, table[:, order]], axis=1)
+    angles, unit = _radians(table[:, order], hinge_limits(body.model))
+    return np.concatenate([table[:, :3], quats / length, angles], axis=1), unit
+
+
+def _radians(angles: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, str]:
+    """``angles`` (T, n) of hinges with ``limits`` (n, 2), and their unit in the file."""
+
+    def beyond(angles: np.ndarray) -> float:
+        return float(((angles < limits[:, 0] - _SLACK) | (angles > limits[:, 1] + _SLACK)).mean())
+
+    turned = np.radians(angles)
+    if beyond(angles) > _BEYOND and beyond(turned) < _WITHIN:
+        return turned, "degrees (found from the limits of the hinges)"
+    return angles, "radians"
 
 
 def _is_number(word: str) -> bool:

@@ -7,15 +7,14 @@ with z up.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
-from synthjax.motion.importers.reading import MAX_FILE, ReadOptions, check_size, read_bytes, sane
+from synthjax.motion.importers.reading import ReadOptions, check_size, read_bytes, sane
+from synthjax.motion.npz_file import read_arrays
 from synthjax.motion.source import SourceMotion, from_tree
 
 _JOINTS: tuple[tuple[str, str, tuple[float, float, float]], ...] = (
@@ -86,16 +85,7 @@ def read_smpl(path: Path, options: ReadOptions) -> SourceMotion:
 def _load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of numbers; what is pickled, such as the gender in some files, is left out."""
     read_bytes(path)  # says what is wrong with the path, and bounds the size
-    out = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_FILE:
-                raise UserError(f"'{path}' unpacks to more than {MAX_FILE >> 20} MB: cut it.")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            for key in (*_KEYS, *_RATES):
-                if key in content.files:
-                    out[key] = np.asarray(content[key])
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, TypeError, KeyError,
-            NotImplementedError, RuntimeError, SyntaxError, MemoryError, OverflowError):  # fmt: skip
-        raise UserError(f"'{path}' is damaged or no .npz of numbers: copy or export it again.") from None
-    return out
+    arrays = read_arrays(path, (*_KEYS, *_RATES))
+    if arrays is None:
+        raise UserError(f"'{path}' is damaged or no .npz of numbers: copy or export it again.")
+    return arrays

@@ -1,0 +1,106 @@
+"""C3D files: named markers over time, read by the library c3d (extra ``motion``), as a figure of joints.
+
+Which markers there have to be, and how they become joints, stands in :mod:`marker_joints`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import itertools
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthjax.errors import UserError
+from synthjax.motion.importers.marker_joints import ALIASES, OPTIONAL, joints_of
+from synthjax.motion.importers.reading import (
+    MAX_JOINTS,
+    MAX_SAMPLES,
+    ReadOptions,
+    check_size,
+    read_bytes,
+    sane,
+)
+from synthjax.motion.source import SourceMotion
+
+_UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "": 0.001}  # m; the format's own is the millimetre
+_GAP = 0.2  # s, longest time that a marker may be hidden
+
+
+def read_c3d(path: Path, options: ReadOptions) -> SourceMotion:
+    """The joints of the one figure whose markers are in the file.
+
+    Raises:
+      UserError: c3d is not installed, the file is damaged, or markers are missing or hidden for too long.
+    """
+    if importlib.util.find_spec("c3d") is None:
+        raise UserError("C3D files are read by the package c3d: pip install 'synthjax[motion]'.")
+    content = read_bytes(path)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # of what is missing in a file's description of itself
+            labels, points, fps, unit = _load(path, content)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the library stumbles over in a damaged file
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        raise UserError(f"'{path}' is damaged or no C3D file ({what}): export it again.") from None
+    check_size(path, len(points), points.shape[1], fps)
+    if unit not in _UNITS:
+        raise UserError(f"'{path}' has its points in '{unit[:20]}': export them in mm or m.")
+    return joints_of(path, _chosen(path, labels, _UNITS[unit] * points, fps), fps)
+
+
+def _load(path: Path, content: bytes) -> tuple[list[str], np.ndarray, float, str]:
+    """Labels, points (T, M, 3), not a number where they were not seen, frames a second and unit."""
+    import c3d
+
+    reader: Any = c3d.Reader(io.BytesIO(content))
+    count = int(reader.point_used)
+    if not 0 < count <= MAX_JOINTS:
+        raise UserError(f"'{path}' has {count} points, not 1 to {MAX_JOINTS}: export the markers alone.")
+    frames = []
+    for _, points, _ in itertools.islice(reader.read_frames(copy=False), MAX_SAMPLES // count + 1):
+        frames.append(np.where(points[:, 3:4] < 0.0, np.nan, points[:, :3]))
+    labels = [str(label).split(":")[-1].strip().upper() for label in reader.point_labels]
+    unit = reader.get("POINT:UNITS")
+    name = "" if unit is None else str(unit.string_value).strip().strip("\0").lower()
+    return labels, np.array(frames, np.float64).reshape(-1, count, 3), float(reader.point_rate), name
+
+
+def _chosen(path: Path, labels: list[str], points: np.ndarray, fps: float) -> dict[str, np.ndarray]:
+    """The markers that are used, (T, 3) each, in the frames in which all of them are there."""
+    found: dict[str, np.ndarray] = {}
+    for marker, names in ALIASES.items():
+        columns = [i for i, label in enumerate(labels[: points.shape[1]]) if label in names]
+        if len(columns) > 1:
+            raise UserError(f"'{path}' has several markers {marker}: export one figure by itself.")
+        if columns and np.isfinite(points[:, columns[0]]).any():
+            found[marker] = points[:, columns[0]]
+    if missing := [marker for marker in ALIASES if marker not in found and marker not in OPTIONAL]:
+        shown = ", ".join(label[:20] for label in labels[:60])
+        raise UserError(
+            f"'{path}' lacks the markers {', '.join(missing)} of Vicon's Plug-in Gait; it has {shown}: "
+            "rename them, or export joints instead."
+        )
+    seen = {marker: np.flatnonzero(np.isfinite(at).all(axis=-1)) for marker, at in found.items()}
+    first, last = max(rows[0] for rows in seen.values()), min(rows[-1] for rows in seen.values())
+    check_size(path, max(int(last - first) + 1, 0), points.shape[1], fps)
+    out = {}
+    for marker, rows in seen.items():
+        hidden = np.where((rows[:-1] < last) & (rows[1:] > first), np.diff(rows) - 1, 0) / fps
+        if (hidden > _GAP).any():
+            longest = int(hidden.argmax())
+            raise UserError(
+                f"'{path}' does not see marker {marker} for {hidden[longest]:.2f} s from second "
+                f"{rows[longest] / fps:.2f} on: fill such gaps before you export it."
+            )
+        frames = np.arange(first, last + 1)
+        at = found[marker][rows]
+        out[marker] = np.stack([np.interp(frames, rows, at[:, axis]) for axis in range(3)], axis=-1)
+        if not sane(out[marker]):
+            raise UserError(f"'{path}' has marker {marker} far away: export it again.")
+    return out
