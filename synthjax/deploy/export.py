@@ -85,7 +85,7 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) ->
         signatures = INFER_SIGNATURE, STEP_SIGNATURE
         check_model(FINETUNE, models[FINETUNE], *signatures, allowed=ALLOWED_IN_TRAINING)
     report("recording rollouts in the training environment")
-    worlds = math.ceil(gates.LEAST_OBSERVATIONS / run.env.max_steps)
+    worlds = math.ceil(2 * gates.LEAST_OBSERVATIONS / run.env.max_steps)  # some of them begin alike
     if kind == "int8":
         worlds = max(worlds, RETURN_WORLDS)
     rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)

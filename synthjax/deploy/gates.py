@@ -73,14 +73,15 @@ def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Roll
       kind: of the weights; int8 has no tolerance here, its policy is judged by its return.
 
     Returns:
-      The largest difference of each output.
+      The largest difference of each output, and how many observations differ from each other.
 
     Raises:
       UserError: one is larger than the tolerance, or there are too few observations.
     """
-    count = rollouts.observation[..., 0].size
+    # Worlds that begin alike go on alike.
+    count = len(np.unique(rollouts.observation.reshape(-1, rollouts.observation.shape[-1]), axis=0))
     if count < LEAST_OBSERVATIONS:
-        stop("policy", f"{count} observations were recorded, {LEAST_OBSERVATIONS} are needed")
+        stop("policy", f"{count} different observations were recorded, {LEAST_OBSERVATIONS} are needed")
     got = _inferred(infer, rollouts.observation)
     errors = {name: _worst(got[name], value) for name, value in expected.items()}
     # Those that the environment was given, whoever computed what is expected.
