@@ -24,13 +24,6 @@ from synthjax.deploy.runtime import DeployedPolicy
 
 SOURCES = Path(__file__).parent.parent / "examples" / "host_c"
 ARM64_LIBRARY = os.environ.get("LITERT_ARM64", "")  # libLiteRt.so of the wheel for Linux on arm64
-CORES = {  # what the library wants to know of the machine, which the emulator does not tell
-    "proc/cpuinfo": "processor : 0\nFeatures : fp asimd aes crc32 atomics fphp asimdhp asimdrdm asimddp\n"
-    "CPU implementer : 0x41\nCPU architecture: 8\nCPU variant : 0x1\nCPU part : 0xd0b\nCPU revision : 1\n",
-    "sys/devices/system/cpu/possible": "0-0\n",
-    "sys/devices/system/cpu/present": "0-0\n",
-}
-ARM64_SYSTEM = Path("/usr/aarch64-linux-gnu")
 
 if not sys.platform.startswith("linux") or not (shutil.which("make") and shutil.which("cc")):
     pytest.skip("no C compiler and make, or not Linux", allow_module_level=True)
@@ -60,13 +53,7 @@ def arm64_host(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if not ARM64_LIBRARY:
         pytest.skip("LITERT_ARM64 does not name the libLiteRt.so of the arm64 wheel")
     root = tmp_path_factory.mktemp("arm64")
-    subprocess.run(["make", "-s", "-C", str(SOURCES), f"CC={compiler}", f"OUT={root / 'host'}"], check=True)
-    for name, text in CORES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    (root / "lib").symlink_to(ARM64_SYSTEM / "lib")
-    command = [emulator, "-cpu", "cortex-a76", "-L", str(root), str(root / "host")]
-    return [*command, "--library", ARM64_LIBRARY]
+    return [str(SOURCES / "emulated.sh"), str(root), "--library", ARM64_LIBRARY]
 
 
 @pytest.fixture(scope="module")

@@ -134,9 +134,9 @@ def train_gate(
     step, rng = jax.jit(tuning.step), np.random.default_rng(0)
     ours, theirs = dict(start), dict(start)
     for _ in range(TRAIN_STEPS):
-        minibatch = _minibatch(tuning, expected["mean"], rollouts, rng)
-        ours = _after(train_step({**ours, **minibatch}), start)
-        theirs = _after(jax.device_get(step({**theirs, **minibatch})), start)
+        given = minibatch(tuning, expected["mean"], rollouts, rng)
+        ours = _after(train_step({**ours, **given}), start)
+        theirs = _after(jax.device_get(step({**theirs, **given})), start)
     errors = {}
     for name, before in start.items():
         way = float(np.linalg.norm(theirs[name] - before))
@@ -157,10 +157,20 @@ def return_gate(before: Rollouts, after: Rollouts) -> Figures:
     return {"return": {"float32": expected, "model": got}}
 
 
-def _minibatch(
+def minibatch(
     tuning: FineTuning, mean: np.ndarray, rollouts: Rollouts, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """What a host could sample: places in the rollouts, and numbers for what it would compute."""
+    """What a host could sample: places in the rollouts, and numbers for what it would compute.
+
+    Args:
+      tuning: says which tensors, and their shapes.
+      mean: (T, N, A) of the policy.
+      rollouts: where observations and actions come from.
+      rng: draws the places and the numbers.
+
+    Returns:
+      The tensors by name, float32.
+    """
     count = rollouts.reward.size
     shapes = tuning.minibatch
     rows = rng.integers(count - 1, size=shapes["observation"][0])
