@@ -5,8 +5,8 @@ A gate that fails ends the export with its name; nothing is written then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
@@ -27,6 +27,15 @@ TRAIN_STEPS, WAY_SHARE = 10, 0.01
 RETURN_SHARE = 0.05  # of the policy's return that int8 weights may change
 
 Figures = dict[str, Any]
+
+
+class Infer(Protocol):
+    """A file of a policy, whatever runs it: observation (1, obs_dim) by name -> outputs (1, A) by name."""
+
+    @property
+    def outputs(self) -> Iterable[str]: ...
+
+    def __call__(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
 def stop(gate: str, reason: str) -> NoReturn:
@@ -63,7 +72,9 @@ def observe_gate(
     return figures, seen, base
 
 
-def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Rollouts, kind: str) -> Figures:
+def policy_gate(
+    infer: Infer, expected: Mapping[str, np.ndarray], rollouts: Rollouts, kind: str, gate: str = "policy"
+) -> Figures:
     """Gate ``policy``: all outputs, for all observations of the rollouts.
 
     Args:
@@ -71,6 +82,7 @@ def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Roll
       expected: its outputs (T, N, A) by name, as training computes them.
       rollouts: where the observations come from.
       kind: of the weights; int8 has no tolerance here, its policy is judged by its return.
+      gate: its name, for another file than the bundle's.
 
     Returns:
       The largest difference of each output, and how many observations differ from each other.
@@ -81,17 +93,17 @@ def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Roll
     # Worlds that begin alike go on alike.
     count = len(np.unique(rollouts.observation.reshape(-1, rollouts.observation.shape[-1]), axis=0))
     if count < LEAST_OBSERVATIONS:
-        stop("policy", f"{count} different observations were recorded, {LEAST_OBSERVATIONS} are needed")
+        stop(gate, f"{count} different observations were recorded, {LEAST_OBSERVATIONS} are needed")
     got = _inferred(infer, rollouts.observation)
     errors = {name: _worst(got[name], value) for name, value in expected.items()}
     # Those that the environment was given, whoever computed what is expected.
     errors["action of the rollout"] = _worst(got["action"], rollouts.action)
     for name, error in errors.items():
-        _limit("policy", f"'{name}'", error, TOLERANCE.get(kind, np.inf))
+        _limit(gate, f"'{name}'", error, TOLERANCE.get(kind, np.inf))
     return {**errors, "observations": count}
 
 
-def control_gate(infer: Model, seen: np.ndarray, base: np.ndarray, rollouts: Rollouts, kind: str) -> Figures:
+def control_gate(infer: Infer, seen: np.ndarray, base: np.ndarray, rollouts: Rollouts, kind: str) -> Figures:
     """Gate ``control``: one model after the other makes the motor inputs of the training environment.
 
     Raises:
@@ -194,7 +206,7 @@ def _after(outputs: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -
     return {name: outputs[f"{name}_next"] for name in start}
 
 
-def _inferred(infer: Model, observations: np.ndarray) -> dict[str, np.ndarray]:
+def _inferred(infer: Infer, observations: np.ndarray) -> dict[str, np.ndarray]:
     """The outputs (T, N, A) by name, for observations (T, N, obs_dim) one by one."""
     rows = [infer({"observation": row[None]}) for row in observations.reshape(-1, observations.shape[-1])]
     shape = observations.shape[:-1]
