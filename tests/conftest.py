@@ -16,6 +16,8 @@ import pytest
 from synthjax.physics.dispatch import wait_for_computations
 
 if TYPE_CHECKING:
+    from learning_bundles import Learning
+
     from synthjax.deploy.export import Export
     from synthjax.deploy.rollouts import Rollouts
     from synthjax.training.saved import SavedPolicy
@@ -63,3 +65,11 @@ def recorded(policy: SavedPolicy) -> tuple[Export, Rollouts]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "record", lambda *args: kept.append(record(*args)) or kept[0])
         return exporting.prepare(policy, "float32", lambda message: None), kept[0]
+
+
+@pytest.fixture(scope="session", params=[("ppo", "plain"), ("sac", "structured")], ids="-".join)
+def learns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Learning:
+    """A bundle of a tiny agent that can learn, and what ten gradient steps make of it."""
+    from learning_bundles import learning
+
+    return learning(*request.param, tmp_path_factory.mktemp("learning"))

@@ -122,7 +122,11 @@ def test_too_few_observations_stop_the_export() -> None:
     few = dataclasses.replace(ROLLOUTS, observation=OBSERVATION[:-1])
     with stopped("policy") as stop:
         gates.policy_gate(Infer(), EXPECTED, few, "float32")  # type: ignore[arg-type]
-    assert "980 observations were recorded, 1000 are needed" in str(stop.value)
+    assert "980 different observations were recorded, 1000 are needed" in str(stop.value)
+    alike = dataclasses.replace(ROLLOUTS, observation=np.repeat(OBSERVATION[:, :1], N, axis=1))
+    with stopped("policy") as stop:
+        gates.policy_gate(Infer(), EXPECTED, alike, "float32")  # type: ignore[arg-type]
+    assert "50 different observations" in str(stop.value)
 
 
 def test_a_return_may_change_by_a_twentieth() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -9,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from deploy_models import ACTIONS, COMBINATIONS, OBS, SCALE, agent_of, by_hand, state_of
+from deploy_models import ACTIONS, CHAINS, COMBINATIONS, OBS, SCALE, agent_of, by_hand, state_of
 
+from synthjax.agents.sac import SAC
 from synthjax.deploy.convert import convert, lower
 from synthjax.deploy.dense import dense_policy
 from synthjax.deploy.model import Model
 from synthjax.deploy.model_checks import check_model
+from synthjax.deploy.onnx_policy import ONNXModel, demand_packages, onnx_policy
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.quantize import with_weights
 from synthjax.errors import UserError
@@ -155,10 +158,16 @@ def test_a_damaged_model_is_refused(content: bytes) -> None:
 # ---------------------------------------------------------------------- without the converter
 
 
-@pytest.mark.parametrize("activation", ["elu", "relu", "swish", "tanh"])
-@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
-def test_written_directly_a_policy_is_the_converted_one(algorithm: str, activation: str) -> None:
-    agent = agent_of(algorithm, "plain", activation)
+# What is written, and run, without the converter: agents, actors and every activation.
+WRITTEN = [
+    *((*kind, "swish") for kind in COMBINATIONS),
+    *(("ppo", "structured", a) for a in ("elu", "relu", "tanh")),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "actor", "activation"), WRITTEN)
+def test_written_directly_a_policy_is_the_converted_one(algorithm: str, actor: str, activation: str) -> None:
+    agent = agent_of(algorithm, actor, activation)
     state = state_of(agent)
     direct = dense_policy(agent, state, SCALE, None, "infer")
     check_model("policy.tflite", direct, "infer")
@@ -189,7 +198,41 @@ def test_written_directly_constants_are_aligned() -> None:
     assert {(array.ctypes.data - base) % 16 for array in data} == {0}
 
 
-def test_written_directly_a_structured_actor_is_refused() -> None:
-    agent = agent_of("ppo", "structured")
-    with pytest.raises(UserError, match=r"only plain actors .* pip install 'synthjax\[deploy\]'"):
-        dense_policy(agent, state_of(agent), SCALE, None, "infer")
+def test_heads_of_every_depth_are_written() -> None:
+    """No hidden layer, and two: heads are merged level by level."""
+    for depth in ((), (4, 3)):
+        agent = agent_of("sac", "structured")
+        agent = SAC(dataclasses.replace(agent.config, chain_hidden=depth), OBS, ACTIONS, chains=CHAINS)
+        state = state_of(agent)
+        got = outputs(dense_policy(agent, state, SCALE, None, "infer"))
+        infer = jax.jit(policy_function(agent, state, lambda action: SCALE * action))
+        expected = infer({"observation": OBSERVATIONS})
+        for name, value in expected.items():
+            np.testing.assert_allclose(got[name], value, atol=2e-5, err_msg=name)
+
+
+# ---------------------------------------------------------------------- for ONNX Runtime
+
+
+@pytest.mark.parametrize(("algorithm", "actor", "activation"), WRITTEN)
+def test_onnx_runtime_computes_the_policy(algorithm: str, actor: str, activation: str) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    agent = agent_of(algorithm, actor, activation)
+    state = state_of(agent)
+    model = ONNXModel(onnx_policy(agent, state, SCALE, 1.0))
+    rows = [model({"observation": row[None]}) for row in OBSERVATIONS]
+    infer = policy_function(agent, state, lambda action: SCALE * jnp.clip(action, -1.0, 1.0))
+    expected = jax.jit(infer)({"observation": OBSERVATIONS})
+    assert set(model.outputs) == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            np.concatenate([row[name] for row in rows]), value, atol=2e-5, err_msg=name
+        )
+
+
+def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("onnx", "onnxruntime"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(UserError, match=r"^--onnx needs .* pip install 'synthjax\[onnx\]'\.$"):
+                demand_packages()

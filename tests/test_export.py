@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import deploy_models  # noqa: F401  (skips without the extra)
 import mujoco
 import numpy as np
 import pytest
+from deploy_models import recorded_observations
 
 from synthjax import cli
 from synthjax.deploy import export as exporting
@@ -304,6 +304,64 @@ def test_without_the_runtime_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     assert cli.main(["export", str(run_dir)]) == 2
     assert "pip install 'synthjax[deploy]'" in capsys.readouterr().err.replace("\n", " ")
+
+
+# ---------------------------------------------------------------------- for ONNX Runtime
+
+
+def test_a_file_for_onnx_runtime_says_what_it_is(
+    run_dir: Path, rollouts: Rollouts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    assert cli.main(["export", str(run_dir), "--onnx", "--version", "3", "--format", "float16"]) == 0
+    path = run_dir / "bundle-float16.onnx"
+    assert f"For ONNX Runtime: {path}" in capsys.readouterr().out.replace("\n", "")
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    (given,) = session.get_inputs()
+    assert (given.name, given.shape) == ("observation", [1, rollouts.observation.shape[-1]])
+    rows = recorded_observations(rollouts)[9:]
+    actions = np.concatenate([session.run(["action"], {"observation": row[None]})[0] for row in rows])
+    known = {row.tobytes(): action for row, action in zip(
+        rollouts.observation.reshape(-1, rows.shape[-1]), rollouts.action.reshape(-1, actions.shape[-1]),
+        strict=True,
+    )}  # fmt: skip
+    np.testing.assert_allclose(actions, [known[row.tobytes()] for row in rows], atol=1e-4)
+    manifest = json.loads(session.get_modelmeta().custom_metadata_map["manifest"])
+    whole = json.loads(zip_entry(run_dir / "bundle-float16.zip", "manifest.json"))
+    assert (manifest["weights"], whole["weights"]) == ("float32", "float16")
+    assert manifest["version"] == session.get_modelmeta().version == 3
+    assert "observe" not in manifest
+    for name in ("name", "exported", "action", "body", "observation", "timing", "parity"):
+        assert manifest[name] == whole[name]
+    assert manifest["parity"]["onnx"]["observations"] >= 1000
+    assert 0.0 < manifest["parity"]["onnx"]["action"] <= 1e-4
+
+
+def test_a_file_for_onnx_runtime_has_a_gate(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    written = exporting.onnx_policy
+    monkeypatch.setattr(
+        exporting,
+        "onnx_policy",
+        lambda agent, state, scale, limit: written(agent, state, np.multiply(scale, 1.01), limit),
+    )
+    before = sorted(run_dir.rglob("*"))
+    assert cli.main(["export", str(run_dir), "--onnx"]) == 2
+    assert "stopped at its gate 'onnx' and wrote nothing: 'offset'" in capsys.readouterr().err
+    assert sorted(run_dir.rglob("*")) == before
+
+
+def test_onnx_mistakes_are_told_before_the_work(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "prepare", None)
+    assert cli.main(["export", str(run_dir), "--onnx", "--out", str(run_dir / "walk.onnx")]) == 2
+    assert "give its name with .zip" in capsys.readouterr().err.replace("\n", " ")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert cli.main(["export", str(run_dir), "--onnx"]) == 2
+    assert "pip install 'synthjax[onnx]'" in capsys.readouterr().err.replace("\n", " ")
 
 
 def zip_entry(path: Path, name: str) -> bytes:

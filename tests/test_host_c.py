@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import bundles
-import deploy_models  # noqa: F401  (skips without the extra)
 import numpy as np
 import pytest
+from deploy_models import recorded_observations
+from learning_bundles import STEPS, Learning
 
 from synthjax.deploy.bundle import write_bundle
 from synthjax.deploy.export import Export
@@ -23,13 +24,6 @@ from synthjax.deploy.runtime import DeployedPolicy
 
 SOURCES = Path(__file__).parent.parent / "examples" / "host_c"
 ARM64_LIBRARY = os.environ.get("LITERT_ARM64", "")  # libLiteRt.so of the wheel for Linux on arm64
-CORES = {  # what the library wants to know of the machine, which the emulator does not tell
-    "proc/cpuinfo": "processor : 0\nFeatures : fp asimd aes crc32 atomics fphp asimdhp asimdrdm asimddp\n"
-    "CPU implementer : 0x41\nCPU architecture: 8\nCPU variant : 0x1\nCPU part : 0xd0b\nCPU revision : 1\n",
-    "sys/devices/system/cpu/possible": "0-0\n",
-    "sys/devices/system/cpu/present": "0-0\n",
-}
-ARM64_SYSTEM = Path("/usr/aarch64-linux-gnu")
 
 if not sys.platform.startswith("linux") or not (shutil.which("make") and shutil.which("cc")):
     pytest.skip("no C compiler and make, or not Linux", allow_module_level=True)
@@ -59,13 +53,7 @@ def arm64_host(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if not ARM64_LIBRARY:
         pytest.skip("LITERT_ARM64 does not name the libLiteRt.so of the arm64 wheel")
     root = tmp_path_factory.mktemp("arm64")
-    subprocess.run(["make", "-s", "-C", str(SOURCES), f"CC={compiler}", f"OUT={root / 'host'}"], check=True)
-    for name, text in CORES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    (root / "lib").symlink_to(ARM64_SYSTEM / "lib")
-    command = [emulator, "-cpu", "cortex-a76", "-L", str(root), str(root / "host")]
-    return [*command, "--library", ARM64_LIBRARY]
+    return [str(SOURCES / "emulated.sh"), str(root), "--library", ARM64_LIBRARY]
 
 
 @pytest.fixture(scope="module")
@@ -92,20 +80,12 @@ def run(host: list[str], verb: str, bundle: Path, given: np.ndarray, tmp_path: P
     return np.fromfile(tmp_path / "out.f32", np.float32).reshape(len(given), -1)
 
 
-def refusal(host: list[str], bundle: Path, given: Path) -> str:
-    command = [*host, "infer", str(bundle), str(given), os.devnull]
+def refusal(host: list[str], bundle: Path, given: Path, verb: str = "infer") -> str:
+    command = [*host, verb, str(bundle), str(given), os.devnull]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     (sentence,) = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
     return sentence
-
-
-def observations(rollouts: Rollouts) -> np.ndarray:
-    """A thousand from training, three of them spoilt, the first one among them."""
-    rows = rollouts.observation.reshape(-1, rollouts.observation.shape[-1])[:1000].copy()
-    assert len(rows) == 1000
-    rows[[0, 7, 8], [1, 3, 4]] = np.nan, np.inf, np.nan
-    return rows
 
 
 def sensor_rows(policy: DeployedPolicy, rollouts: Rollouts) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
@@ -123,7 +103,7 @@ def test_actions_are_those_of_the_python_runtime(
     host: list[str], zipped: Path, unpacked: Path, recorded: tuple[Export, Rollouts], tmp_path: Path
 ) -> None:
     policy = DeployedPolicy.load(zipped)
-    given = observations(recorded[1])
+    given = recorded_observations(recorded[1])
     expected = np.stack([policy.act(row) for row in given])
     assert np.abs(expected).max() > 0.1
     np.testing.assert_array_equal(expected[7], expected[8])
@@ -144,7 +124,7 @@ def test_control_steps_are_those_of_the_python_runtime(
 def test_it_reads_what_is_installed(
     host: list[str], zipped: Path, unpacked: Path, recorded: tuple[Export, Rollouts], tmp_path: Path
 ) -> None:
-    given = observations(recorded[1])[:20]
+    given = recorded_observations(recorded[1])[:20]
     install_bundle(zipped, tmp_path / "installed")
     there = run(host, "infer", tmp_path / "installed", given, tmp_path)
     np.testing.assert_array_equal(there, run(host, "infer", unpacked, given, tmp_path))
@@ -158,7 +138,7 @@ def test_arm64_agrees_with_x86(
     recorded: tuple[Export, Rollouts],
     tmp_path: Path,
 ) -> None:
-    given = observations(recorded[1])
+    given = recorded_observations(recorded[1])
     there = run(arm64_host, "infer", unpacked, given, tmp_path)
     difference = np.abs(there - run(host, "infer", unpacked, given, tmp_path)).max()
     assert difference <= 1e-5
@@ -170,6 +150,95 @@ def test_arm64_agrees_with_x86(
     assert whole.max() <= 1e-3
     print(f"arm64 differs from x86-64 by {difference:.1e} in actions and by {np.median(whole):.1e} (median)")
     print(f"to {whole.max():.1e} in motor inputs")
+
+
+# ---------------------------------------------------------------------- learning
+
+
+def trained(
+    host: list[str], learns: Learning, bundle: Path, rows: np.ndarray, tmp_path: Path, dropped: int = 0
+) -> Path:
+    """The file of what the host has learned of ``rows``."""
+    rows.tofile(tmp_path / "minibatches.f32")
+    learned = tmp_path / f"learned{len(rows)}.f32"
+    command = [*host, "train", str(bundle), str(tmp_path / "minibatches.f32"), str(learned)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    size = sum(vector.size for vector in learns.tuning.start.values())
+    assert done.stdout == f"{len(rows)} gradient steps on {size} numbers, {dropped} that were not finite\n"
+    return learned
+
+
+def infer_with(host: list[str], bundle: Path, learned: Path, learns: Learning, tmp_path: Path) -> np.ndarray:
+    learns.observations.tofile(tmp_path / "in.f32")
+    command = [*host, "--learned", str(learned), "infer", str(bundle)]
+    subprocess.run([*command, str(tmp_path / "in.f32"), str(tmp_path / "out.f32")], check=True)
+    return np.fromfile(tmp_path / "out.f32", np.float32).reshape(learns.actions.shape)
+
+
+def test_ten_gradient_steps_are_those_of_python_and_jax(
+    host: list[str], learns: Learning, tmp_path: Path
+) -> None:
+    bundle = bundles.unzip(learns.bundle, tmp_path / "bundle")
+    learned = trained(host, learns, bundle, learns.rows, tmp_path)
+    got = learns.vectors(np.fromfile(learned, np.float32))
+    assert max(learns.errors(got, learns.by_python).values()) <= 1e-4
+    assert max(learns.errors(got, learns.by_jax).values()) <= 0.01
+    actions = infer_with(host, bundle, learned, learns, tmp_path)
+    np.testing.assert_allclose(actions, learns.actions, atol=1e-5, rtol=0)
+    before = infer_with(host, bundle, bundle / "params.bin", learns, tmp_path)
+    assert np.abs(before - actions).max() > 1e-3
+
+
+def test_training_goes_on_from_what_was_learned(host: list[str], learns: Learning, tmp_path: Path) -> None:
+    """And a minibatch whose step would not be finite is as if it were not there."""
+    bundle = bundles.unzip(learns.bundle, tmp_path / "bundle")
+    whole = trained(host, learns, bundle, learns.rows, tmp_path).read_bytes()
+    first = trained(host, learns, bundle, learns.rows[:4], tmp_path)
+    rest = np.insert(learns.rows[4:], 2, np.nan, axis=0)
+    onward = [*host, "--learned", str(first)]
+    assert trained(onward, learns, bundle, rest, tmp_path, dropped=1).read_bytes() == whole
+
+
+def test_arm64_learns_as_x86(
+    host: list[str], arm64_host: list[str], learns: Learning, tmp_path: Path
+) -> None:
+    bundle = bundles.unzip(learns.bundle, tmp_path / "bundle")
+    theirs = trained(arm64_host, learns, bundle, learns.rows, tmp_path)
+    actions = infer_with(arm64_host, bundle, theirs, learns, tmp_path)
+    there = learns.vectors(np.fromfile(theirs, np.float32))
+    here = learns.vectors(np.fromfile(trained(host, learns, bundle, learns.rows, tmp_path), np.float32))
+    errors = learns.errors(there, here)
+    assert max(errors.values()) <= 0.01
+    difference = np.abs(actions - learns.actions).max()
+    assert difference <= 1e-3
+    print(f"after {STEPS} steps arm64's vectors are off by these shares of their ways: {errors}")
+    print(f"and its actions by {difference:.1e}")
+
+
+def test_what_cannot_be_learned_of_is_refused(
+    host: list[str], learns: Learning, unpacked: Path, tmp_path: Path
+) -> None:
+    def refused(bundle: Path, reason: str, *options: str) -> None:
+        assert reason in refusal([*host, *options], bundle, tmp_path / "in.f32", "train")
+
+    learns.rows.tofile(tmp_path / "in.f32")
+    bundle = bundles.unzip(learns.bundle, tmp_path / "bundle")
+    (tmp_path / "short.f32").write_bytes(bytes(40))
+    refused(bundle, "does not hold the", "--learned", str(tmp_path / "short.f32"))
+    refused(bundle, "Cannot read", "--learned", str(tmp_path / "none.f32"))
+    numbers = np.fromfile(bundle / "params.bin", np.float32)
+    numbers[3] = np.inf
+    numbers.tofile(tmp_path / "broken.f32")
+    refused(bundle, "not finite", "--learned", str(tmp_path / "broken.f32"))
+    (tmp_path / "in.f32").write_bytes(bytes(4 * 100))
+    refused(bundle, "has no rows of")
+    install_bundle(learns.bundle, tmp_path / "installed")
+    refused(tmp_path / "installed", "install the bundle with --with-training")
+    (bundle / "params.bin").write_bytes(numbers.tobytes())
+    refused(bundle, "params.bin: altered")
+    bundles.change_manifest(unpacked, finetune=None)
+    refused(unpacked, "says nothing of fine-tuning")
 
 
 @pytest.mark.parametrize("file", ["policy.tflite", "manifest.json", "manifest.sha256"])

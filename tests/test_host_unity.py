@@ -14,6 +14,8 @@ from pathlib import Path
 import bundles
 import numpy as np
 import pytest
+from deploy_models import recorded_observations
+from learning_bundles import Learning
 from test_throttle import BUDGET, FRAME
 
 from synthjax.deploy.bundle import Bundle, load_bundle, write_bundle
@@ -342,7 +344,7 @@ def test_a_build_takes_the_newest_of_each_name_and_cleans_up(program: Path, tmp_
 def zipped(recorded: tuple[Export, Rollouts], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "walk.zip"
     head = {"version": 1, "exported": "2026-01-02T03:04:05Z"}
-    write_bundle(recorded[0].files, recorded[0].manifest | head, path)
+    write_bundle(recorded[0].files, recorded[0].manifest | head, path, bundles.TRAINING)
     return path
 
 
@@ -372,9 +374,8 @@ def test_actions_are_those_of_the_python_runtime(
 ) -> None:
     path: Path = request.getfixturevalue(kind)
     policy = DeployedPolicy.load(path)
-    given = recorded[1].observation.reshape(-1, policy.observation_dim)[:1000].copy()
-    given[[0, 7, 8], [1, 3, 4]] = np.nan, np.inf, np.nan
-    noise = np.random.default_rng(0).normal(size=(1000, policy.action_dim)).astype(np.float32)
+    given = recorded_observations(recorded[1])
+    noise = np.random.default_rng(0).normal(size=(len(given), policy.action_dim)).astype(np.float32)
     given.tofile(tmp_path / "given")
     noise.tofile(tmp_path / "noise")
     expected = np.stack([policy.act(x, z if stochastic else None) for x, z in zip(given, noise, strict=True)])
@@ -391,7 +392,10 @@ def test_a_skill_acts_from_the_first_launch_on(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    """It has no action before the bundle is installed, and then the motor inputs of the Python runtime."""
+    """It has no action before the bundle is installed, and then the motor inputs of the Python runtime.
+
+    If the bundle has a training part, the skill acts with the parameters that training begins from.
+    """
     path: Path = request.getfixturevalue(kind)
     policy, rollouts = DeployedPolicy.load(path), recorded[1]
     names = [name for name in policy.manifest["observe"]["inputs"] if name in rollouts.inputs]
@@ -407,9 +411,51 @@ def test_a_skill_acts_from_the_first_launch_on(
     np.concatenate([x.ravel() for step in steps for x in step.values()]).tofile(tmp_path / "sensors")
     lines = host(program, "skill", path, tmp_path / "data", tmp_path / "sensors", tmp_path / "out")
     assert lines[0] == "False False True False"
-    assert lines[1].startswith("True True True 'broken.zip' is cut off")
+    assert lines[1].startswith(f"True True True {kind == 'zipped'} 'broken.zip' is cut off")
     skip, seconds = round(policy.manifest["timing"]["control_dt"] / 0.0025), 0.05 * len(steps)
     assert lines[2] == f"{skip} {seconds:.3f}"
     twice = np.concatenate([expected, expected])
     np.testing.assert_allclose(numbers(tmp_path / "out", policy.action_dim), twice, atol=1e-5, rtol=0)
     assert load_installed(tmp_path / "data" / policy.manifest["name"]).digest == load_bundle(path).digest
+
+
+# ---------------------------------------------------------------------- learning
+
+
+def test_ten_gradient_steps_are_those_of_python_and_jax(
+    program: Path, learns: Learning, tmp_path: Path
+) -> None:
+    """One more in their midst, which would not be finite, changes nothing."""
+
+    def learned(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows.tofile(tmp_path / "minibatches")
+        names = (learns.bundle, *(tmp_path / name for name in ("minibatches", "learned", "given", "actions")))
+        dropped = int(not np.isfinite(rows).all())
+        assert host(program, "learn", *names) == [f"{dropped} False"]
+        return np.fromfile(tmp_path / "learned", np.float32), numbers(tmp_path / "actions", 5)
+
+    learns.observations.tofile(tmp_path / "given")
+    vectors, actions = learned(np.insert(learns.rows, 4, np.nan, axis=0))
+    got = learns.vectors(vectors)
+    assert max(learns.errors(got, learns.by_python).values()) <= 1e-4
+    assert max(learns.errors(got, learns.by_jax).values()) <= 0.01
+    np.testing.assert_allclose(actions, learns.actions, atol=1e-5, rtol=0)
+    assert np.abs(actions - learned(learns.rows[:0])[1]).max() > 1e-3
+
+
+def test_what_cannot_be_learned_of_is_refused(
+    program: Path, learns: Learning, zipped: Path, tmp_path: Path
+) -> None:
+    def refused(bundle: Path, reason: str) -> None:
+        assert reason in refusal(program, "learn", bundle, *[tmp_path / "none"] * 4)
+
+    bundle = bundles.unzip(learns.bundle, tmp_path / "bundle")
+    vectors = json.loads((bundle / "manifest.json").read_text())["finetune"]["vectors"]
+    bundles.change_manifest(bundle, finetune={"vectors": vectors[:-1], "minibatch": {}})
+    refused(bundle, "params.bin does not fit")
+    bundles.change_manifest(bundle, finetune=None)
+    refused(bundle, "says nothing of fine-tuning")
+    install_bundle(learns.bundle, tmp_path / "installed")
+    folder = installed_folder(tmp_path / "installed")
+    assert folder is not None
+    refused(folder, "install it with its training part")

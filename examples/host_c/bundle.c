@@ -101,6 +101,8 @@ void *bundle_file(const Bundle *bundle, const char *name, size_t *size)
         row = json_next(row);
     if (!row) fail("The bundle '%s' has no %s: export it again.", bundle->folder, name);
     void *data = read_in(bundle->folder, name, size);
+    if (!data && json_string(json_field(row, "part"), text, sizeof text) && !strcmp(text, "training"))
+        fail("'%s' is left out of '%s': install the bundle with --with-training.", name, bundle->folder);
     if (!data) fail("Bundle '%s' is damaged (%s: missing): copy it again.", bundle->folder, name);
     sha256(data, *size, digest);
     double bytes;

@@ -1,14 +1,20 @@
-/* Acts with a bundle: the C port of synthjax/deploy/runtime.py.
+/* Acts and learns with a bundle: the C port of synthjax/deploy/runtime.py.
  *
- *     host [--library libLiteRt.so] infer FOLDER observations.f32 actions.f32
- *     host [--library libLiteRt.so] step FOLDER sensors.f32 controls.f32
+ *     host [options] infer FOLDER observations.f32 actions.f32
+ *     host [options] step FOLDER sensors.f32 controls.f32
+ *     host [options] train FOLDER minibatches.f32 learned.f32
  *
  * FOLDER is an unpacked bundle or a folder of installations. Files hold rows of raw float32 numbers: `infer`
  * takes observations and gives actions; `step` takes what the simulator says, one control step a row, each
  * input of `observe.inputs` in the manifest after the other in their order there (without previous_action
- * and carried), and gives motor inputs. Everything is deterministic. */
-#include <math.h>
+ * and carried), and gives motor inputs. `train` takes minibatches, one gradient step a row, each tensor of
+ * `finetune.minibatch` in the same way, and gives what was learned, laid out as params.bin. Everything is
+ * deterministic.
+ *
+ *     --library libLiteRt.so    where LiteRT is
+ *     --learned FILE            acts with what `train` gave, or goes on from it */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +23,8 @@
 #include "fail.h"
 #include "json.h"
 #include "model.h"
-
-enum { MOST_INPUTS = 16, LONGEST_NAME = 64 };
+#include "rows.h"
+#include "training.h"
 
 typedef struct {
     Model *infer, *observe; /* observe is NULL if the bundle has none, or it is not used */
@@ -37,20 +43,6 @@ void fail(const char *format, ...)
     exit(2);
 }
 
-static float *numbers(size_t count)
-{
-    float *values = calloc(count ? count : 1, sizeof *values);
-    if (!values) fail("No memory is left.");
-    return values;
-}
-
-static int all_finite(const float *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i])) return 0;
-    return 1;
-}
-
 static Model *load(const Bundle *bundle, const char *name, const char *signature)
 {
     size_t size;
@@ -58,16 +50,21 @@ static Model *load(const Bundle *bundle, const char *name, const char *signature
     return model_load(name, data, size, signature);
 }
 
-static Policy policy_load(const Bundle *bundle, int observes)
+/* The policy as it was exported, or as it was `learned`. */
+static Policy policy_load(const Bundle *bundle, const Learned *learned, bool observes)
 {
     Policy policy = {0};
     double size;
-    policy.infer = load(bundle, "policy.tflite", "infer");
+    policy.infer = load(bundle, learned ? "finetune.tflite" : "policy.tflite", "infer");
+    if (learned) {
+        const Vector *params = learned_vector(learned, "params");
+        model_set(policy.infer, "params", learned->values + params->start, params->size);
+    }
     policy.observation_dim = model_input_size(policy.infer, "observation");
     policy.action_dim = model_output_size(policy.infer, "action");
     if (!json_number(json_field(json_field(bundle->manifest, "observation"), "size"), &size) ||
         size != (double)policy.observation_dim || !policy.observation_dim || !policy.action_dim)
-        fail("policy.tflite does not fit the manifest of its bundle: export it again.");
+        fail("The policy does not fit the manifest of its bundle: export it again.");
     policy.observation = numbers(policy.observation_dim);
     policy.action = numbers(policy.action_dim); /* zero until there is one */
     policy.offset = numbers(policy.action_dim);
@@ -120,68 +117,74 @@ static void observe(Policy *policy)
     }
 }
 
-/* The inputs that the host gives, in the order of the manifest: their names and how many numbers each has. */
-static size_t sensors(const Bundle *bundle, const Policy *policy, char names[][LONGEST_NAME], size_t *sizes)
+static FILE *open_output(const char *path)
 {
-    size_t count = 0;
-    const char *inputs = json_field(json_field(bundle->manifest, "observe"), "inputs");
-    for (const char *key = json_first(inputs); key; key = json_next(key)) {
-        if (count == MOST_INPUTS || !json_string(key, names[count], LONGEST_NAME))
-            fail("The manifest lists inputs that this program cannot take.");
-        if (!strcmp(names[count], "previous_action") || !strcmp(names[count], "carried")) continue;
-        if (!(sizes[count] = model_input_size(policy->observe, names[count])))
-            fail("observe.tflite has no input '%s': export it again.", names[count]);
-        count++;
-    }
-    return count;
+    FILE *out = fopen(path, "wb");
+    if (!out) fail("Cannot write '%s'.", path);
+    return out;
 }
 
-int main(int argc, char **argv)
+static void write_numbers(FILE *out, const char *path, const float *values, size_t count)
 {
-    const char *library = "libLiteRt.so";
-    if (argc > 2 && !strcmp(argv[1], "--library")) {
-        library = argv[2];
-        argc -= 2;
-        argv += 2;
-    }
-    int steps = argc > 1 && !strcmp(argv[1], "step");
-    if (argc != 5 || (!steps && strcmp(argv[1], "infer")))
-        fail("host [--library libLiteRt.so] infer|step FOLDER input.f32 output.f32");
-    Bundle bundle = bundle_open(argv[2]);
-    runtime_load(library);
-    Policy policy = policy_load(&bundle, steps);
+    if (fwrite(values, sizeof *values, count, out) != count) fail("Cannot write '%s'.", path);
+}
 
-    char names[MOST_INPUTS][LONGEST_NAME] = {"observation"};
-    size_t sizes[MOST_INPUTS] = {policy.observation_dim}, inputs = 1, row = 0, bytes;
-    if (steps) inputs = sensors(&bundle, &policy, names, sizes);
-    for (size_t i = 0; i < inputs; i++) row += sizes[i];
-    char *data = read_file(argv[3], &bytes);
-    if (!data) fail("Cannot read '%s'.", argv[3]);
-    size_t rows = bytes / (row * sizeof(float));
-    if (rows * row * sizeof(float) != bytes) fail("'%s' has no rows of %zu float32 numbers.", argv[3], row);
-    FILE *out = fopen(argv[4], "wb");
-    if (!out) fail("Cannot write '%s'.", argv[4]);
-
-    float *control = numbers(policy.action_dim);
+static void act_on_rows(const Bundle *bundle, const Learned *learned, bool steps, char **paths)
+{
+    Policy policy = policy_load(bundle, learned, steps);
+    Row row = {0};
+    if (steps) row = row_of(json_field(json_field(bundle->manifest, "observe"), "inputs"), policy.observe);
+    size_t size = steps ? row.size : policy.observation_dim, rows;
+    float *data = read_rows(paths[0], size, &rows), *control = numbers(policy.action_dim);
+    FILE *out = open_output(paths[1]);
     for (size_t t = 0; t < rows; t++) {
-        const float *given = (const float *)data + t * row;
+        const float *given = data + t * size;
         if (steps) {
-            for (size_t i = 0; i < inputs; given += sizes[i++])
-                model_set(policy.observe, names[i], given, sizes[i]);
+            row_set(&row, policy.observe, given);
             observe(&policy);
         } else {
-            memcpy(policy.observation, given, row * sizeof *given);
+            memcpy(policy.observation, given, size * sizeof *given);
         }
         act(&policy);
         for (size_t i = 0; i < policy.action_dim; i++)
             control[i] = steps ? policy.base[i] + policy.offset[i] : policy.action[i];
-        if (fwrite(control, sizeof *control, policy.action_dim, out) != policy.action_dim)
-            fail("Cannot write '%s'.", argv[4]);
+        write_numbers(out, paths[1], control, policy.action_dim);
     }
-    if (fclose(out)) fail("Cannot write '%s'.", argv[4]);
+    if (fclose(out)) fail("Cannot write '%s'.", paths[1]);
     printf("%zu rows of %zu numbers, %lu observations that were not finite\n", rows, policy.action_dim,
            policy.repeated);
     model_free(policy.observe);
     model_free(policy.infer);
+}
+
+static void learn(const Bundle *bundle, Learned *learned, char **paths)
+{
+    size_t dropped, steps = train(bundle, learned, paths[0], &dropped);
+    FILE *out = open_output(paths[1]);
+    write_numbers(out, paths[1], learned->values, learned->size);
+    if (fclose(out)) fail("Cannot write '%s'.", paths[1]);
+    printf("%zu gradient steps on %zu numbers, %zu that were not finite\n", steps, learned->size, dropped);
+}
+
+int main(int argc, char **argv)
+{
+    const char *library = "libLiteRt.so", *path = NULL;
+    for (; argc > 2 && !strncmp(argv[1], "--", 2); argc -= 2, argv += 2) {
+        if (!strcmp(argv[1], "--library")) library = argv[2];
+        else if (!strcmp(argv[1], "--learned")) path = argv[2];
+        else fail("There is no option %s.", argv[1]);
+    }
+    const char *verb = argc == 5 ? argv[1] : "";
+    bool trains = !strcmp(verb, "train"), steps = !strcmp(verb, "step");
+    if (!trains && !steps && strcmp(verb, "infer"))
+        fail("host [--library libLiteRt.so] [--learned FILE] infer|step|train FOLDER input.f32 output.f32");
+    Bundle bundle = bundle_open(argv[2]);
+    runtime_load(library);
+    Learned learned = {0};
+    if (trains || path) learned = learned_load(&bundle, path);
+    if (trains)
+        learn(&bundle, &learned, argv + 3);
+    else
+        act_on_rows(&bundle, path ? &learned : NULL, steps, argv + 3);
     return 0;
 }

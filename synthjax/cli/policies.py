@@ -146,6 +146,7 @@ class ExportOptions:
     out: Path | None = None  # file of the bundle; bundle.zip in the run, or a name with the options
     format: Literal["float32", "float16", "int8"] = "float32"  # of the policy's weights
     best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    onnx: tyro.conf.FlagCreatePairsOff[bool] = False  # also a file for ONNX Runtime, beside the bundle
     version: int = 0  # of the bundle: a device takes the greater one, of equal ones the later export
 
 
@@ -154,6 +155,8 @@ def export(args: list[str]) -> None:
     options = parse(export, "export", ExportOptions, args)
     if not 0 <= options.version < 2**31:
         raise UserError(f"--version is {options.version}: give a whole number from 0 to 2147483647.")
+    if options.onnx and options.out is not None and options.out.suffix == ".onnx":
+        raise UserError(f"--out is '{options.out}', but names the bundle: give its name with .zip.")
     from synthjax.deploy.export import export_policy
     from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices, run_folder, saved
@@ -166,6 +169,8 @@ def export(args: list[str]) -> None:
     console = Console(markup=False)
     with console.status("loading") as status:
         policy = saved.load_policy(folder, best=options.best)
-        figures = export_policy(policy, out, options.format, options.version, status.update)
+        figures = export_policy(policy, out, options.format, options.version, options.onnx, status.update)
     console.print(figures, soft_wrap=True)
     console.print(f"Bundle: {out}", soft_wrap=True)
+    if options.onnx:
+        console.print(f"For ONNX Runtime: {out.with_suffix('.onnx')}", soft_wrap=True)

@@ -18,6 +18,7 @@ from synthjax.deploy.manifest import BODY_FILE, clip_file, describe, describe_ac
 from synthjax.deploy.model import INSTALL, Model
 from synthjax.deploy.model_checks import ALLOWED_IN_TRAINING, check_model
 from synthjax.deploy.observers import OBSERVERS, Observer
+from synthjax.deploy.onnx_policy import ONNX, ONNXModel, demand_packages, onnx_policy, write_onnx
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.quantize import Format, with_weights
 from synthjax.deploy.rollouts import Rollouts, record, through_host
@@ -36,18 +37,23 @@ class Export:
 
     files: dict[str, bytes]
     manifest: dict[str, Any]  # but for what the writing of a bundle adds
+    onnx: bytes | None = None  # the policy for ONNX Runtime, if it was asked for
 
 
 def export_policy(
-    policy: SavedPolicy, out: Path, kind: Format, version: int, report: Callable[[str], None]
+    policy: SavedPolicy, out: Path, kind: Format, version: int, onnx: bool, report: Callable[[str], None]
 ) -> str:
     """Writes the bundle of ``policy`` to ``out`` if all gates pass.
+
+    With ``onnx``, a file for ONNX Runtime too: beside the bundle, under its name but for the ending.  It has
+    the bundle's manifest in its metadata.
 
     Args:
       policy: from :func:`synthjax.training.saved.load_policy`.
       out: a file, which is replaced.
       kind: of the weights of the policy's dense layers.
       version: of the bundle.
+      onnx: whether there is to be a file for ONNX Runtime.
       report: is told what is going on.
 
     Returns:
@@ -58,7 +64,9 @@ def export_policy(
     """
     from synthjax.deploy.bundle import timestamp, write_bundle
 
-    export = prepare(policy, kind, report)
+    if onnx:
+        demand_packages()
+    export = prepare(policy, kind, report, onnx)
     manifest = export.manifest | {"version": version, "exported": timestamp()}
     write_bundle(export.files, manifest, out, training=export.files.keys() & {FINETUNE, PARAMS})
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
@@ -69,10 +77,14 @@ def export_policy(
         words += f", observations by {parity['observation']:.1e}, motor inputs by {parity['control']:.1e}"
     else:
         words += f". There is no {OBSERVE}, so the host computes observations itself: for it, {INSTALL}"
+    if export.onnx is not None:
+        size = write_onnx(out.with_suffix(ONNX), export.onnx, manifest)
+        sizes.append(f"{out.with_suffix(ONNX).name} {size / 1000:.0f} kB")
+        words += f"; those of ONNX Runtime by {parity['onnx']['action']:.1e}"
     return f"{', '.join(sizes)}; {words}."
 
 
-def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) -> Export:
+def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], onnx: bool = False) -> Export:
     """All of :func:`export_policy` but the writing."""
     run = policy.run
     observer = OBSERVERS[run.config.env](run.env)
@@ -85,12 +97,13 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) ->
         signatures = INFER_SIGNATURE, STEP_SIGNATURE
         check_model(FINETUNE, models[FINETUNE], *signatures, allowed=ALLOWED_IN_TRAINING)
     report("recording rollouts in the training environment")
-    worlds = math.ceil(gates.LEAST_OBSERVATIONS / run.env.max_steps)
+    worlds = math.ceil(2 * gates.LEAST_OBSERVATIONS / run.env.max_steps)  # some of them begin alike
     if kind == "int8":
         worlds = max(worlds, RETURN_WORLDS)
     rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)
     report("comparing")
-    parity = prove(policy, observer, tuning, models, rollouts, kind)
+    expected = jax.device_get(jax.jit(_infer(policy))({"observation": rollouts.observation}))
+    parity = prove(policy, observer, tuning, models, expected, rollouts, kind)
     params, vectors = tuning.packed()
     files = {
         **models,
@@ -101,7 +114,10 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None]) ->
     if FINETUNE in models:
         files[PARAMS] = params
         manifest["finetune"] = describe_tuning(policy.run, tuning, vectors)
-    return Export(files, manifest)
+    content = onnx_policy(run.agent, policy.agent_state, *_drive(policy)) if onnx else None
+    if content is not None:
+        parity["onnx"] = gates.policy_gate(ONNXModel(content), expected, rollouts, "float32", "onnx")
+    return Export(files, manifest, content)
 
 
 def convert_models(
@@ -109,10 +125,7 @@ def convert_models(
 ) -> dict[str, bytes]:
     """The models by the names of their files; without the converter that of the policy alone."""
     if not installed():
-        action = describe_action(policy.run, policy.agent_state)
-        direct = dense_policy(
-            policy.run.agent, policy.agent_state, action["scale"], action["limit"], INFER_SIGNATURE
-        )
+        direct = dense_policy(policy.run.agent, policy.agent_state, *_drive(policy), INFER_SIGNATURE)
         return {POLICY: with_weights(direct, kind)}
     observation = {"observation": (1, policy.run.env.obs_dim)}
     vectors = {name: vector.shape for name, vector in tuning.start.items()}
@@ -127,6 +140,12 @@ def convert_models(
     }
 
 
+def _drive(policy: SavedPolicy) -> tuple[Any, Any]:
+    """Scale and limit of the actions, as the writers of files take them."""
+    action = describe_action(policy.run, policy.agent_state)
+    return action["scale"], action["limit"]
+
+
 def _infer(policy: SavedPolicy) -> Callable[[Named], Named]:
     return policy_function(policy.run.agent, policy.agent_state, policy.run.env.steering.offset)
 
@@ -136,13 +155,16 @@ def prove(
     observer: Observer,
     tuning: FineTuning,
     models: dict[str, bytes],
+    expected: dict[str, Any],
     rollouts: Rollouts,
     kind: Format,
 ) -> gates.Figures:
-    """Takes the models through the gates; says how they did."""
+    """Takes the models through the gates; says how they did.
+
+    ``expected`` are the outputs of the policy by name for the observations of ``rollouts``.
+    """
     run = policy.run
     infer = Model(POLICY, models[POLICY], INFER_SIGNATURE)
-    expected = jax.device_get(jax.jit(_infer(policy))({"observation": rollouts.observation}))
     figures = gates.policy_gate(infer, expected, rollouts, kind)
     if OBSERVE in models:
         observe = Model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)

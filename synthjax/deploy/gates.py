@@ -5,8 +5,8 @@ A gate that fails ends the export with its name; nothing is written then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
@@ -27,6 +27,15 @@ TRAIN_STEPS, WAY_SHARE = 10, 0.01
 RETURN_SHARE = 0.05  # of the policy's return that int8 weights may change
 
 Figures = dict[str, Any]
+
+
+class Infer(Protocol):
+    """A file of a policy, whatever runs it: observation (1, obs_dim) by name -> outputs (1, A) by name."""
+
+    @property
+    def outputs(self) -> Iterable[str]: ...
+
+    def __call__(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
 def stop(gate: str, reason: str) -> NoReturn:
@@ -63,7 +72,9 @@ def observe_gate(
     return figures, seen, base
 
 
-def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Rollouts, kind: str) -> Figures:
+def policy_gate(
+    infer: Infer, expected: Mapping[str, np.ndarray], rollouts: Rollouts, kind: str, gate: str = "policy"
+) -> Figures:
     """Gate ``policy``: all outputs, for all observations of the rollouts.
 
     Args:
@@ -71,26 +82,28 @@ def policy_gate(infer: Model, expected: Mapping[str, np.ndarray], rollouts: Roll
       expected: its outputs (T, N, A) by name, as training computes them.
       rollouts: where the observations come from.
       kind: of the weights; int8 has no tolerance here, its policy is judged by its return.
+      gate: its name, for another file than the bundle's.
 
     Returns:
-      The largest difference of each output.
+      The largest difference of each output, and how many observations differ from each other.
 
     Raises:
       UserError: one is larger than the tolerance, or there are too few observations.
     """
-    count = rollouts.observation[..., 0].size
+    # Worlds that begin alike go on alike.
+    count = len(np.unique(rollouts.observation.reshape(-1, rollouts.observation.shape[-1]), axis=0))
     if count < LEAST_OBSERVATIONS:
-        stop("policy", f"{count} observations were recorded, {LEAST_OBSERVATIONS} are needed")
+        stop(gate, f"{count} different observations were recorded, {LEAST_OBSERVATIONS} are needed")
     got = _inferred(infer, rollouts.observation)
     errors = {name: _worst(got[name], value) for name, value in expected.items()}
     # Those that the environment was given, whoever computed what is expected.
     errors["action of the rollout"] = _worst(got["action"], rollouts.action)
     for name, error in errors.items():
-        _limit("policy", f"'{name}'", error, TOLERANCE.get(kind, np.inf))
+        _limit(gate, f"'{name}'", error, TOLERANCE.get(kind, np.inf))
     return {**errors, "observations": count}
 
 
-def control_gate(infer: Model, seen: np.ndarray, base: np.ndarray, rollouts: Rollouts, kind: str) -> Figures:
+def control_gate(infer: Infer, seen: np.ndarray, base: np.ndarray, rollouts: Rollouts, kind: str) -> Figures:
     """Gate ``control``: one model after the other makes the motor inputs of the training environment.
 
     Raises:
@@ -133,9 +146,9 @@ def train_gate(
     step, rng = jax.jit(tuning.step), np.random.default_rng(0)
     ours, theirs = dict(start), dict(start)
     for _ in range(TRAIN_STEPS):
-        minibatch = _minibatch(tuning, expected["mean"], rollouts, rng)
-        ours = _after(train_step({**ours, **minibatch}), start)
-        theirs = _after(jax.device_get(step({**theirs, **minibatch})), start)
+        given = minibatch(tuning, expected["mean"], rollouts, rng)
+        ours = _after(train_step({**ours, **given}), start)
+        theirs = _after(jax.device_get(step({**theirs, **given})), start)
     errors = {}
     for name, before in start.items():
         way = float(np.linalg.norm(theirs[name] - before))
@@ -156,10 +169,20 @@ def return_gate(before: Rollouts, after: Rollouts) -> Figures:
     return {"return": {"float32": expected, "model": got}}
 
 
-def _minibatch(
+def minibatch(
     tuning: FineTuning, mean: np.ndarray, rollouts: Rollouts, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """What a host could sample: places in the rollouts, and numbers for what it would compute."""
+    """What a host could sample: places in the rollouts, and numbers for what it would compute.
+
+    Args:
+      tuning: says which tensors, and their shapes.
+      mean: (T, N, A) of the policy.
+      rollouts: where observations and actions come from.
+      rng: draws the places and the numbers.
+
+    Returns:
+      The tensors by name, float32.
+    """
     count = rollouts.reward.size
     shapes = tuning.minibatch
     rows = rng.integers(count - 1, size=shapes["observation"][0])
@@ -183,7 +206,7 @@ def _after(outputs: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -
     return {name: outputs[f"{name}_next"] for name in start}
 
 
-def _inferred(infer: Model, observations: np.ndarray) -> dict[str, np.ndarray]:
+def _inferred(infer: Infer, observations: np.ndarray) -> dict[str, np.ndarray]:
     """The outputs (T, N, A) by name, for observations (T, N, obs_dim) one by one."""
     rows = [infer({"observation": row[None]}) for row in observations.reshape(-1, observations.shape[-1])]
     shape = observations.shape[:-1]

@@ -45,6 +45,7 @@ static class Program
             case "stage": Console.WriteLine(string.Join(" ", BundleStaging.Stage(args[1], args[2], args[3]))); break;
             case "clean": BundleStaging.CleanUp(args[1]); break;
             case "act": Act(args[1], args[2], args[3], args.Length > 4 ? args[4] : null); break;
+            case "learn": Learn(args[1], args[2], args[3], args[4], args[5]); break;
             case "skill": Skill(args[1], args[2], args[3], args[4]); break;
             default: throw new ArgumentException(args[0]);
         }
@@ -101,14 +102,44 @@ static class Program
         }
     }
 
+    /// <summary>Gradient steps, and the actions of a policy that was opened before them and uses what they made.</summary>
+    static void Learn(string path, string minibatches, string learned, string given, string to)
+    {
+        Bundle bundle = Bundle.Load(path);
+        using (var tuning = new FineTuning(bundle, LiteRtModel.Open))
+        using (var policy = new DeployedPolicy(bundle, LiteRtModel.Open, tuning.Vector("params")))
+        using (var vectors = new BinaryWriter(File.Create(learned)))
+        using (var actions = new BinaryWriter(File.Create(to)))
+        {
+            var minibatch = tuning.MinibatchNames.ToDictionary(name => name, name => new float[tuning.MinibatchSize(name)]);
+            float[] rows = Floats(minibatches);
+            for (int at = 0; at < rows.Length;)
+            {
+                foreach (string name in tuning.MinibatchNames)
+                {
+                    Array.Copy(rows, at, minibatch[name], 0, minibatch[name].Length);
+                    at += minibatch[name].Length;
+                }
+                tuning.Step(minibatch);
+            }
+            policy.Use(tuning.Vector("params"));
+            float[] observations = Floats(given);
+            for (int at = 0; at < observations.Length; at += policy.ObservationSize)
+                foreach (float value in policy.Act(observations.Skip(at).Take(policy.ObservationSize).ToArray())) actions.Write(value);
+            foreach (string name in tuning.VectorNames)
+                foreach (float value in tuning.Vector(name)) vectors.Write(value);
+            Console.WriteLine($"{tuning.Dropped} {rows.Length > 0 && float.IsNaN(tuning.Metric("policy_loss"))}");
+        }
+    }
+
     /// <summary>From the first launch to motor inputs, with sensors from a file.</summary>
     static void Skill(string zip, string to, string given, string controls)
     {
         Bundle bundle = Bundle.Load(zip);
-        var launch = new FirstLaunch(to);
+        var launch = new FirstLaunch(to) { WithTraining = true };
         var sensors = new FileSensors { rows = Floats(given) };
         var gate = new ManualResetEventSlim();
-        using (var skill = new PolicySkill(bundle.Name, launch, sensors, LiteRtModel.Open))
+        using (var skill = new PolicySkill(bundle.Name, launch, sensors, LiteRtModel.Open, learns: bundle.HasTraining))
         using (var file = new BinaryWriter(File.Create(controls)))
         {
             var task = launch.Begin(new[]
@@ -119,7 +150,7 @@ static class Program
             Console.WriteLine($"{skill.IsReady} {skill.Initialize()} {skill.Act() == null} {launch.IsComplete}");
             gate.Set();
             task.Wait();
-            Console.WriteLine($"{skill.Initialize()} {skill.IsReady} {launch.IsComplete} {launch.Error}");
+            Console.WriteLine($"{skill.Initialize()} {skill.IsReady} {launch.IsComplete} {skill.Tuning != null} {launch.Error}");
             skill.AdvanceTime(0.5f);
             for (int again = 0; again < 2; again++) // the second time after a reset
             {

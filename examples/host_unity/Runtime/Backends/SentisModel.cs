@@ -17,7 +17,11 @@ namespace Synthjax
 
         /// <summary>Opens the assets in place of the bundle's files.</summary>
         public static OpenModel From(ModelAsset policy, ModelAsset observe) => (file, content, signature) =>
-            new SentisModel(file, file == DeployedPolicy.ObserveFile ? observe : policy);
+        {
+            if (file == FineTuning.ModelFile)
+                throw new BundleException("Sentis runs the first signature of a model alone: learn with TfLiteModel or LiteRtModel.");
+            return new SentisModel(file, file == DeployedPolicy.ObserveFile ? observe : policy);
+        };
 
         public SentisModel(string file, ModelAsset asset)
         {

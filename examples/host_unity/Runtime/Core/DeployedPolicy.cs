@@ -44,8 +44,10 @@ namespace Synthjax
         /// <summary>What the host has to give to <see cref="Observe"/>: names, in the order of the manifest.</summary>
         public IReadOnlyList<string> SensorNames { get; }
 
+        /// <param name="parameters">vector "params" of a <see cref="FineTuning"/>, to act as that has learned and
+        /// not as it was exported; see <see cref="Use"/></param>
         /// <exception cref="BundleException">A model is missing or does not fit the manifest.</exception>
-        public DeployedPolicy(Bundle bundle, OpenModel open)
+        public DeployedPolicy(Bundle bundle, OpenModel open, float[] parameters = null)
         {
             object action = Json.Get(bundle.Manifest, "action"), seen = Json.Get(bundle.Manifest, "observe");
             gains = Json.Floats(Json.Get(action, "gains"));
@@ -55,13 +57,14 @@ namespace Synthjax
             else if (Json.Get(action, "limit") is long whole) limit = whole;
             object seconds = Json.Get(Json.Get(bundle.Manifest, "timing"), "control_dt");
             ControlSeconds = seconds is double real ? real : seconds is long count ? count : 0.0;
-            infer = Open(bundle, open, PolicyFile, "infer");
+            infer = Open(bundle, open, parameters == null ? PolicyFile : FineTuning.ModelFile, "infer");
+            if (parameters != null) Use(parameters);
             ObservationSize = infer.InputSize("observation");
             ActionSize = infer.OutputSize("action");
             if (!(Json.Get(Json.Get(bundle.Manifest, "observation"), "size") is long size) || size != ObservationSize ||
                 !(Json.Get(action, "joints") is List<object> joints) || joints.Count != ActionSize ||
                 gains?.Length != ActionSize || scale?.Length != ActionSize || ControlSeconds <= 0.0)
-                throw new BundleException($"{PolicyFile} does not fit the manifest of its bundle: export it again.");
+                throw new BundleException("The policy does not fit the manifest of its bundle: export it again.");
             Observation = new float[ObservationSize];
             Action = new float[ActionSize];
             mean = new float[ActionSize];
@@ -84,10 +87,10 @@ namespace Synthjax
             Reset();
         }
 
-        static INamedModel Open(Bundle bundle, OpenModel open, string file, string signature)
+        internal static INamedModel Open(Bundle bundle, OpenModel open, string file, string signature)
         {
             if (!bundle.Files.TryGetValue(file, out byte[] content))
-                throw new BundleException($"The bundle has no {file}: export it again.");
+                throw new BundleException($"The bundle has no {file}: export it again, or install it with its training part.");
             return open(file, content, signature);
         }
 
@@ -104,6 +107,9 @@ namespace Synthjax
             Array.Clear(motorBase, 0, ActionSize);
             Array.Clear(Action, 0, ActionSize);
         }
+
+        /// <summary>Acts with these parameters from now on, if it was opened with some; they are copied.</summary>
+        public void Use(float[] parameters) => infer.Set("params", parameters);
 
         /// <summary>The action for <see cref="Observation"/> or another one.</summary>
         /// <param name="noise">standard normal numbers for a stochastic action; deterministic without</param>
@@ -175,7 +181,7 @@ namespace Synthjax
             observe?.Dispose();
         }
 
-        static bool AllFinite(float[] values)
+        internal static bool AllFinite(float[] values)
         {
             foreach (float value in values)
                 if (float.IsNaN(value) || float.IsInfinity(value)) return false;

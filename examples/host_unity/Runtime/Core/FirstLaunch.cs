@@ -15,6 +15,9 @@ namespace Synthjax
         /// <param name="to">folder of the application's own data; each policy gets a folder in it</param>
         public FirstLaunch(string to) { this.to = to; }
 
+        /// <summary>Whether what fine-tuning needs is installed too; to be set before <see cref="Begin"/>.</summary>
+        public bool WithTraining { get; set; }
+
         /// <summary>Whether all is installed that could be. It stays true.</summary>
         public bool IsComplete => complete;
 
@@ -37,7 +40,7 @@ namespace Synthjax
                         try
                         {
                             Bundle bundle = Bundle.FromZip(entry.Key, entry.Value());
-                            Installer.Install(bundle, FolderOf(bundle.Name));
+                            Installer.Install(bundle, FolderOf(bundle.Name), WithTraining);
                         }
                         catch (Exception cause)
                         {

@@ -37,18 +37,21 @@ namespace Synthjax
         readonly ISensors sensors;
         readonly OpenModel open;
         readonly Random random; // null: deterministic
+        readonly bool learns;
         readonly Dictionary<string, float[]> read = new Dictionary<string, float[]>();
         DeployedPolicy policy;
         float[] noise;
 
         /// <param name="name">of the policy, in its bundle's manifest</param>
         /// <param name="seed">of stochastic actions; deterministic ones without</param>
-        public PolicySkill(string name, FirstLaunch launch, ISensors sensors, OpenModel open, int? seed = null)
+        /// <param name="learns">whether it has <see cref="Tuning"/></param>
+        public PolicySkill(string name, FirstLaunch launch, ISensors sensors, OpenModel open, int? seed = null, bool learns = false)
         {
             Name = name;
             this.launch = launch;
             this.sensors = sensors;
             this.open = open;
+            this.learns = learns;
             random = seed is int given ? new Random(given) : null;
         }
 
@@ -59,17 +62,22 @@ namespace Synthjax
         /// inside the model.</summary>
         public double Seconds { get; private set; }
         public DeployedPolicy Policy => policy;
+        /// <summary>The gradient steps, if it learns: what they make is the policy's with <see cref="DeployedPolicy.Use"/>.</summary>
+        public FineTuning Tuning { get; private set; }
 
         /// <exception cref="BundleException">The bundle cannot be used here; trying again does not help.</exception>
         public bool Initialize()
         {
             if (policy != null) return true;
             if (!launch.IsComplete || !sensors.Ready) return false;
-            var loaded = new DeployedPolicy(Installer.LoadInstalled(launch.FolderOf(Name)), open);
+            Bundle bundle = Installer.LoadInstalled(launch.FolderOf(Name));
+            FineTuning tuning = learns ? new FineTuning(bundle, open) : null;
+            var loaded = new DeployedPolicy(bundle, open, tuning?.Vector("params"));
             double steps = loaded.ControlSeconds / sensors.StepSeconds;
             if (steps < 0.99 || Math.Abs(steps - Math.Round(steps)) > 0.01)
             {
                 loaded.Dispose();
+                tuning?.Dispose();
                 throw new BundleException(
                     $"The policy acts every {loaded.ControlSeconds:0.####} s, which is no multiple of the simulation's " +
                     $"step of {sensors.StepSeconds:0.####} s: change that.");
@@ -78,6 +86,7 @@ namespace Synthjax
             foreach (string name in loaded.SensorNames) read[name] = new float[loaded.SensorSize(name)];
             noise = random == null ? null : new float[loaded.ActionSize];
             policy = loaded;
+            Tuning = tuning;
             Reset();
             return true;
         }
@@ -101,7 +110,9 @@ namespace Synthjax
         public void Dispose()
         {
             policy?.Dispose();
+            Tuning?.Dispose();
             policy = null;
+            Tuning = null;
         }
 
         // Box and Muller 1958.

@@ -15,6 +15,9 @@ namespace Synthjax
     {
         public const string Folder = "SynthBundles";
 
+        [Tooltip("Also install what fine-tuning on the device needs")]
+        public bool withTraining;
+
         static FirstLaunch launch;
 
         /// <summary>The installation of this start of the application.</summary>
@@ -41,6 +44,7 @@ namespace Synthjax
                     if (content != null) bundles.Add(new KeyValuePair<string, Func<byte[]>>(name, () => content));
                 }
             }
+            Launch.WithTraining = withTraining;
             Launch.Begin(bundles);
             while (!Launch.IsComplete) yield return null;
             if (Launch.Error != null) Debug.LogError(Launch.Error);
