@@ -29,8 +29,9 @@ SAC_CPU = TrainConfig(
     steps=6_000_000,
     epoch_iterations=24,
     checkpoint_seconds=300.0,
-    # A walk is tracked best with less noise, and needs more gradient steps than large minibatches leave.
-    agent=SACConfig(capacity=131_072, minibatch_size=512, target_entropy=-1.0),
+    # A walk is tracked best with less noise and PPO's discount, and needs more gradient steps than large
+    # minibatches leave.
+    agent=SACConfig(capacity=131_072, minibatch_size=512, target_entropy=-1.5, gamma=0.95),
 )
 SAC_GPU = dataclasses.replace(
     SAC_CPU,
