@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,8 +99,9 @@ def _demand_place(option: str, path: Path, ending: str) -> None:
     """Refuses a file that cannot be written, before the work for it is done."""
     if path.suffix.lower() != ending:
         raise UserError(f"{option} is '{path}': give a file that ends in {ending}.")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
+    from synthjax.training.whole_files import unwritable
+
+    if (there := unwritable(path.parent)) is not None:
         raise UserError(f"{option} is '{path}', and '{there}' cannot be written: choose another place.")
 
 
