@@ -245,7 +245,9 @@ def test_resume_refuses_options_of_a_new_run(
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeypatch) -> None:
+def test_eval_changes_the_bodies_if_asked(
+    changed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from synthjax.training import evaluator, saved
 
     class Report:
@@ -255,6 +257,10 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
         def table(self, report: dict[str, int]) -> str:
             return "table"
 
+        def render(self, agent_state: object, path: Path) -> str:
+            path.touch()
+            return f"Video: {path}"
+
     calls: list[tuple] = []
     policy = types.SimpleNamespace(run="run", agent_state=None)
     monkeypatch.setattr(saved, "load_policy", lambda *args, **options: policy)
@@ -262,7 +268,18 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
     run_folder.save_config(tmp_path, configs.get("imitation"))
     assert cli.main(["eval", str(tmp_path), *["--changed-bodies"] * changed]) == 0
     assert calls == [("run", True, None, changed)]
-    assert (tmp_path / f"evaluation{'-changed-bodies' * changed}.json").exists()
+    variant = "-changed-bodies" * changed
+    made = {f"evaluation{variant}.json", f"video{variant}.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == made | {run_folder.CONFIG_FILE}
+    assert "Video: " in capsys.readouterr().out
+    assert cli.main(["eval", str(tmp_path), "--video", "walk.mp4", "--no-video"]) == 2
+    assert "leave out --video" in capsys.readouterr().err
+    assert cli.main(["eval", str(tmp_path), "--no-video", "--out", str(tmp_path / "alone.json")]) == 0
+    assert "Video" not in capsys.readouterr().out
+    assert cli.main(["eval", str(tmp_path), "--video", str(tmp_path / "walk.mp4")]) == 0
+    assert {path.suffix for path in tmp_path.iterdir() if path.stem == "walk"} == {".mp4"}
+    assert cli.main(["eval", str(tmp_path), "--video", "walk.gif"]) == 2
+    assert "ends in .mp4" in capsys.readouterr().err
 
 
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
