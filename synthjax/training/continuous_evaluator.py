@@ -115,9 +115,10 @@ class ContinuousEvaluator:
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
+            collapse_padding=True,
         )
         table.add_column("start", no_wrap=True)
-        for heading in ("attempts", "success", "kept feet", "got up", "to stand", "standing", "power"):
+        for heading in ("tries", "success", "kept feet", "got up", "to stand", "standing", "power"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, values in (report["sides"] | {"all": report["all"]}).items():
             table.add_row(name, *_cells(GetupScores(**values)))
