@@ -100,7 +100,9 @@ def measure(
         if not ended:
             return result | {"stopped_after_minutes": minutes}
         fine = folder / "fine.json"
-        subprocess.run([*synthjax, "eval", str(folder), "--fine", "--out", str(fine)], check=True)
+        subprocess.run(
+            [*synthjax, "eval", str(folder), "--fine", "--no-video", "--out", str(fine)], check=True
+        )
         return result | {
             "final": json.loads((folder / "evaluation.json").read_text()),
             "final_in_finer_physics": json.loads(fine.read_text()),

@@ -44,7 +44,7 @@ def measure(env: str, seed: int, randomize: bool, episodes: int, options: list[s
         scores = {}
         for bodies, flag in BODIES.items():
             out = Path(scratch) / f"{bodies}.json"
-            score = ["eval", str(folder), "--episodes", str(episodes), "--out", str(out), *flag]
+            score = ["eval", str(folder), "--no-video", "--episodes", str(episodes), "--out", str(out), *flag]
             subprocess.run([*SYNTHJAX, *score], check=True)
             scores[bodies] = json.loads(out.read_text())
         return {

@@ -120,6 +120,20 @@ def walker() -> Body:
 
 
 @functools.cache
+def mat(memory: str) -> Body:
+    """Sixty spheres that lie on the ground, with so much ``memory`` for contacts and constraints."""
+    names = [f"ball{i}" for i in range(60)]
+    places = [f"{0.05 * (i % 10)} {0.05 * (i // 10)} 0" for i in range(60)]
+    geoms = "".join(
+        f'<geom name="{n}" type="sphere" size="0.03" pos="{place}" mass="0.2"/>'
+        for n, place in zip(names, places, strict=True)
+    )
+    xml = _mjcf(f'<body name="mat" pos="0 0 0.028"><freejoint/>{geoms}</body>', names, [])
+    xml = xml.replace("<option", f'<size memory="{memory}"/><option', 1)
+    return _body("mat", xml, (), 0.028, ("mat",))
+
+
+@functools.cache
 def box() -> Body:
     """A box of 10 kg without actuators."""
     xml = """

@@ -72,6 +72,9 @@ def test_unknown_flag_names_the_near_one(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("doctor --verbose", "Unknown option '--verbose': 'synthjax doctor --help' lists the options."),
         ("bench --seconds long", "--seconds is 'long': give a number."),
+        ("bench --seconds inf", "--seconds is inf: give a finite number."),
+        ("eval --seconds nan", "--seconds is nan: give a finite number."),
+        ("motion cut walk --out part.npz --start nan", "--start is nan: give a finite number."),
         ("bench --seconds", "--seconds lacks its value: 'synthjax bench --help' lists the options."),
         ("eval --episodes 1.5", "--episodes is '1.5': give a whole number."),
         ("eval --mode stochastik", "Unknown value of --mode 'stochastik': did you mean stochastic?"),
@@ -242,7 +245,9 @@ def test_resume_refuses_options_of_a_new_run(
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeypatch) -> None:
+def test_eval_changes_the_bodies_if_asked(
+    changed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from synthjax.training import evaluator, saved
 
     class Report:
@@ -252,6 +257,10 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
         def table(self, report: dict[str, int]) -> str:
             return "table"
 
+        def render(self, agent_state: object, path: Path) -> str:
+            path.touch()
+            return f"Video: {path}"
+
     calls: list[tuple] = []
     policy = types.SimpleNamespace(run="run", agent_state=None)
     monkeypatch.setattr(saved, "load_policy", lambda *args, **options: policy)
@@ -259,7 +268,18 @@ def test_eval_changes_the_bodies_if_asked(changed: bool, tmp_path: Path, monkeyp
     run_folder.save_config(tmp_path, configs.get("imitation"))
     assert cli.main(["eval", str(tmp_path), *["--changed-bodies"] * changed]) == 0
     assert calls == [("run", True, None, changed)]
-    assert (tmp_path / f"evaluation{'-changed-bodies' * changed}.json").exists()
+    variant = "-changed-bodies" * changed
+    made = {f"evaluation{variant}.json", f"video{variant}.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == made | {run_folder.CONFIG_FILE}
+    assert "Video: " in capsys.readouterr().out
+    assert cli.main(["eval", str(tmp_path), "--video", "walk.mp4", "--no-video"]) == 2
+    assert "leave out --video" in capsys.readouterr().err
+    assert cli.main(["eval", str(tmp_path), "--no-video", "--out", str(tmp_path / "alone.json")]) == 0
+    assert "Video" not in capsys.readouterr().out
+    assert cli.main(["eval", str(tmp_path), "--video", str(tmp_path / "walk.mp4")]) == 0
+    assert {path.suffix for path in tmp_path.iterdir() if path.stem == "walk"} == {".mp4"}
+    assert cli.main(["eval", str(tmp_path), "--video", "walk.gif"]) == 2
+    assert "ends in .mp4" in capsys.readouterr().err
 
 
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
@@ -286,24 +306,60 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
         ("--randomize --randomization.bodies 0", "above zero"),
         ("--randomize --randomization.mass 0 1", "two factors above zero"),
         ("--randomize --randomization.friction 1.2 0.8", "the lower one first"),
-        ("--randomize --randomization.strength 1 inf", "two factors above zero"),
-        ("--randomize --randomization.strength nan 1", "two factors above zero"),
+        ("--randomize --randomization.strength 1 inf", "--randomization.strength is inf: give a finite"),
+        ("--randomize --randomization.strength nan 1", "--randomization.strength is nan: give a finite"),
         ("--randomize --randomization.latency -0.01 0.1", "two seconds from 0 on"),
         ("--randomize --randomization.control-rate 15", "at least the 20 Hz of the run"),
         ("--randomize --randomization.noise.joint-angle -1", "--randomization.noise.joint-angle is -1"),
         ("--randomize --randomization.pushes.seconds 0", "above zero"),
         ("--env continuous --randomize --randomization.pushes.speed 1", "always-on life has --task.pushes"),
-        ("--agent sac --agent.tau 2", "at most 1"),
+        ("--agent sac --agent.tau 2", "from 0 to 1"),
         ("--agent sac --agent.min-std 2", "below --agent.max-std"),
         ("--agent sac --agent.n-step 0", "above zero"),
         ("--num-envs 0", "above zero"),
         ("--steps -1", "above zero"),
         ("--agent.num-minibatches 3", "choose a divisor"),
+        ("--seed -1", "--seed is -1: give a whole number from 0 to 4294967295"),
+        ("--seed 4294967296", "from 0 to 4294967295"),
+        ("--checkpoint-seconds -5", "0 for every epoch"),
+        ("--checkpoint-seconds inf", "--checkpoint-seconds is inf: give a finite number"),
+        ("--physics.sim-dt nan", "--physics.sim-dt is nan: give a finite number"),
+        ("--physics.sim-dt 1e9", "--physics.sim-dt is 1000000000.0: give 0.0001 to 0.05 seconds"),
+        ("--physics.sim-dt 1e-9", "give 0.0001 to 0.05 seconds"),
+        ("--physics.n-substeps 1000", "for at most 1 s"),
         ("--task.drift.narrowest 1", "not be above"),
         ("--task.drift.rate 1", "below 1"),
-        ("--task.drift.widen-above 0.001", "not be below"),
+        ("--task.drift.widen-above 0.001", "not be above --task.drift.widen-above"),
+        ("--task.action-scale -1", "--task.action-scale is -1.0: give a number above zero"),
+        ("--env continuous --task.action-scale 0", "above zero"),
+        ("--task.action-scale nan", "--task.action-scale is nan: give a finite number"),
+        ("--task.termination-distance nan", "--task.termination-distance is nan: give a finite number"),
+        ("--task.start-noise.joint-angle -0.1", "at least 0"),
+        ("--task.sampler.uniform-share 2", "from 0 to 1"),
+        ("--task.sampler.failure-decay 1", "below 1"),
+        ("--task.lookahead -1", "numbers from 0 on"),
+        ("--env continuous --task.guide-floor 2", "from 0 to 1"),
+        ("--env continuous --task.guide-weight -1", "at least 0"),
+        ("--env continuous --task.phases.moving-enter inf", "finite number"),
+        ("--agent.gamma 1.5", "--agent.gamma is 1.5: give a number from 0 to below 1"),
+        ("--agent.gamma -1", "from 0 to below 1"),
+        ("--agent.gae-lambda 2", "--agent.gae-lambda is 2.0: give a number from 0 to 1"),
+        ("--agent.clip-ratio -1", "--agent.clip-ratio is -1.0: give a number above zero"),
+        ("--agent.reward-scale 0", "above zero"),
+        ("--agent.max-grad-norm 0", "above zero"),
+        ("--agent.advantage-clip 0", "above zero"),
+        ("--agent.observation-clip 0", "above zero"),
+        ("--agent sac --agent.observation-clip 0", "above zero"),
+        ("--agent sac --agent.priority-exponent -1", "at least 0"),
+        ("--agent sac --agent.target-entropy nan", "finite number"),
+        ("--agent.failure-decay 2", "below 1"),
+        ("--agent.min-learning-rate -1", "above zero"),
+        ("--agent.learning-rate nan", "finite number"),
+        ("--agent.learning-rate 1", "--agent.learning-rate must not be above --agent.max-learning-rate"),
+        ("--agent.min-learning-rate 1", "--agent.min-learning-rate must not be above --agent.learning-rate"),
+        ("--agent.max-noise 0.01", "--agent.min-noise must not be above --agent.max-noise"),
         ("--agent.average-decay 1", "below 1"),
-        ("--agent.settled-kl 2", "at most 1"),
+        ("--agent.settled-kl 2", "from 0 to 1"),
         ("--agent.settle-from 1", "below 1"),
         ("--agent.min-noise-failure 0", "above zero"),
         ("--agent.activation gelu", "relu"),
@@ -325,6 +381,24 @@ def test_mistake_in_train_says_what_to_do(
     assert "Traceback" not in shown
     assert not trained
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_computed(
+    resumed: bool, trained: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Permissions are simulated: they do not bind the administrator that a container runs as."""
+    Path("file").write_text("in the way")
+    assert cli.main(["train", "--run-dir", "file/run"]) == 2
+    assert f"'{Path('file').absolute()}' cannot be written" in capsys.readouterr().err
+    if resumed:
+        run_folder.save_config(Path("run"), configs.get("imitation"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert cli.main(["train", "--resume" if resumed else "--run-dir", "run"]) == 2
+    shown = capsys.readouterr().err
+    assert "choose another --run-dir" in shown
+    assert shown.count("\n") == 1
+    assert not trained
 
 
 def test_motion_import_refuses_what_it_would_overwrite_or_cannot_read(

@@ -282,7 +282,7 @@ def test_a_run_unlocks_without_compiling_and_keeps_its_stage(env: str, tmp_path:
     # Evaluations have no context of the run's: the agent's state alone moves the joints that are unlocked.
     steady, _ = run.agent.act(state.agent, state.env.obs, jax.random.key(0), deterministic=True)
     assert np.any(np.asarray(steady)[:, groups["arms"] & main])
-    if env == "imitation":  # both are evaluated by the same rollout, which compiles for long
+    if env == "imitation":  # always-on life is evaluated in test_getup: both rollouts compile for long
         before = jax.tree.map(np.asarray, (state.ctx, state.agent.gains))
         make_evaluator(run).figures(run.agent.acting(state.agent), 4)
         assert len(traces) == traced  # nothing in it updates a context

@@ -55,6 +55,22 @@ def test_speed_leaves_out_compiling_and_evaluating() -> None:
     assert display.seconds_left == pytest.approx(33)
 
 
+def test_what_is_wrong_in_the_worlds_is_said_while_it_is_so() -> None:
+    clock = Clock()
+    display, out = make(clock)
+    display.phase(Phase.TRAINING)
+    for steps, bad, overflow in ((100, 0.0, 0.0), (200, 0.0005, 0.25), (300, 0.0, 0.0)):
+        clock.now += 20
+        display.update(steps, {"reward": 0.5, "bad_world": bad, "overflow": overflow})
+    healthy, broken, healed = [line for line in out.getvalue().splitlines() if "steps/s" in line]
+    assert "broken worlds 1 in 2,000 steps" in broken
+    assert "contacts without room 0.25 a step" in broken
+    for line in (healthy, healed):
+        assert "reward per step 0.500" in line
+        assert "broken" not in line
+        assert "room" not in line
+
+
 def test_resumed_run_counts_only_its_own_steps() -> None:
     clock = Clock()
     display, _ = make(clock)

@@ -28,7 +28,7 @@ from synthjax.envs.distances import aligned_distances, foot_skate, root_relative
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.training.evaluation import EpisodeTrace, fails, run_episodes
 from synthjax.training.mesh import worlds_mesh
-from synthjax.training.scores import score, scores_by_clip, time_bins
+from synthjax.training.scores import errors_by_body, score, scores_by_clip, time_bins
 from synthjax.types import Kinematics, PhysicsState
 
 # ---------------------------------------------------------------------- the rule
@@ -200,6 +200,7 @@ def test_errors_are_against_the_reference_of_the_same_time():
     for world in (0, 1):
         expected = [_error_by_hand(LOOP, times[world], step) for step in range(1, STEPS + 1)]
         np.testing.assert_allclose(trace.body_error[:, world], expected, atol=1e-3)
+        np.testing.assert_allclose(trace.body_errors[:, world].mean(axis=-1), expected, atol=1e-3)
         np.testing.assert_allclose(
             trace.clip_time[:, world], times[world] + np.arange(1, STEPS + 1) / 20, atol=1e-5
         )
@@ -239,6 +240,10 @@ def _trace() -> EpisodeTrace:
         clip_time=np.array([[0.10, 0.40, 0.0], [0.20, 0.45, 0.1], [0.30, 9.0, 0.2], [0.55, 9.0, 9.0]]),
         steps_left=np.full((4, 3), np.inf),
         body_error=np.array([[0.1, 0.5, 0.2], [0.2, 0.7, 0.2], [0.3, 99, 0.2], [0.4, 99, 99]]),
+        body_errors=np.stack([
+            [[0.1, 0.5, 0.2], [0.2, 0.7, 0.2], [0.3, 99, 0.2], [0.4, 99, 99]],
+            [[0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 99, 1.0], [0.1, 99, 99]],
+        ], axis=-1),
         relative_error=np.array([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 99, 0.1], [0.1, 99, 99]]),
         joint_error=np.array([[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0.2, 99, 0.2], [0.2, 99, 99]]),
         skate_speed=np.array([[0.1, 0.0, 0.3], [0.1, 0.0, 0.3], [0.0, 99, 0.3], [0.0, 99, 99]]),
@@ -287,6 +292,11 @@ def test_figures_by_clip():
     assert set(by_clip) == {"walk", "roll"}
     assert by_clip["walk"].completion == pytest.approx(0.5)
     assert by_clip["roll"].body_error_mm == pytest.approx(200.0)
+
+
+def test_errors_of_each_body_are_over_the_living_steps():
+    errors = errors_by_body(_trace(), ["Hips", "Head"])
+    assert errors == {"Hips": pytest.approx(2800 / 9), "Head": pytest.approx(1800 / 9)}
 
 
 def test_quarter_seconds_by_hand():

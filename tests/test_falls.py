@@ -78,6 +78,24 @@ def test_evaluations_start_from_the_same_256_states_everywhere() -> None:
     np.testing.assert_array_equal(getup_starts(make_body("synth", "torque"), 8), qpos[:8])
 
 
+def test_the_256_start_states_lie_still_for_a_second() -> None:
+    """Limp, so that nothing but the ground holds them: they sag into it a little and stay where they are."""
+    model = copy.copy(body().model)
+    model.opt.timestep = 1 / 120
+    model.actuator_gainprm[:] = model.actuator_biasprm[:] = 0.0
+    data = mujoco.MjData(model)
+    torso = [model.body(body().bones[bone]).id for bone in ("Hips", "Spine", "Chest")]
+    limit = 0.3 * body().standing_height
+    for row in getup_starts(body(), 256):
+        mujoco.mj_resetData(model, data)
+        data.qpos[:] = row
+        for _ in range(12):
+            mujoco.mj_step(model, data, 10)
+            assert data.xpos[torso, 2].max() < limit
+            assert np.linalg.norm(data.qpos[:3] - row[:3]) < 0.08
+        assert np.abs(data.qvel[:3]).max() < 0.1
+
+
 @pytest.mark.parametrize(
     ("side", "axis", "angle"),
     [("front", "y", 90), ("back", "y", -90), ("left", "x", -90), ("right", "x", 90)],

@@ -13,10 +13,18 @@ from jax.sharding import Mesh
 
 from synthjax import configs
 from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.curriculum import CurriculumConfig
 from synthjax.training import getup
 from synthjax.training.build import build
 from synthjax.training.evaluator import make_evaluator
-from synthjax.training.getup import AttemptTrace, _record, run_attempts, score_attempts, stand_begins
+from synthjax.training.getup import (
+    AttemptTrace,
+    _record,
+    run_attempts,
+    score_attempts,
+    score_pushes,
+    stand_begins,
+)
 from synthjax.training.mesh import WORLDS as WORLDS_AXIS
 from synthjax.types import EnvState
 
@@ -33,8 +41,8 @@ def test_a_stand_counts_from_its_first_step_once_it_has_been_held() -> None:
 def trace(stands: np.ndarray) -> AttemptTrace:
     steps, attempts = stands.shape
     return AttemptTrace(
-        stands=stands, height=np.where(stands, 1.0, 0.2), power=np.full(stands.shape, 30.0),
-        bad=np.zeros_like(stands), qpos=np.zeros((steps, attempts, 7)),
+        stands=stands, lies=np.zeros_like(stands), height=np.where(stands, 1.0, 0.2),
+        power=np.full(stands.shape, 30.0), bad=np.zeros_like(stands), qpos=np.zeros((steps, attempts, 7)),
     )  # fmt: skip
 
 
@@ -52,6 +60,16 @@ def test_scores_by_hand() -> None:
     assert scores.power == 30.0
     never = score_attempts(trace(stands), 0.5, 4.0, np.array([False, False, False, True]))
     assert (never.attempts, never.success, never.seconds_to_stand) == (1, 0.0, None)
+
+
+def test_who_kept_its_feet_is_told_from_who_got_up_again() -> None:
+    """In steps of 0.5 s: kept its feet; was on the ground; fell after it had stood; too late; never."""
+    stands, lies = np.zeros((14, 5), bool), np.zeros((14, 5), bool)
+    stands[2:, 0] = stands[6:, 1] = stands[:5, 2] = stands[10:, 3] = True
+    lies[1:3, 1] = lies[6:, 2] = lies[:2, 3] = lies[:, 4] = True
+    scores = score_pushes(dataclasses.replace(trace(stands), lies=lies), control_dt=0.5, within=4.0)
+    assert (scores.kept_feet, scores.got_up) == (pytest.approx(0.4), pytest.approx(0.2))
+    assert scores.success == pytest.approx(0.6)
 
 
 def test_the_rule_on_bodies_put_by_hand() -> None:
@@ -75,6 +93,7 @@ def test_the_rule_on_bodies_put_by_hand() -> None:
     mesh = Mesh(np.array(jax.devices()[:1]), (WORLDS_AXIS,))
     trace = run_attempts(environment, still, (), state, 3, mesh)
     np.testing.assert_array_equal(trace.stands, [[True, False, False, False]] * 3)
+    np.testing.assert_array_equal(trace.lies, [[False, True, False, False]] * 3)
     np.testing.assert_allclose(trace.height[0], [1.0, 1.0, 1.0, 0.85], rtol=1e-5)
 
 
@@ -99,18 +118,28 @@ def _forces(environment: ContinuousEnv, state: EnvState) -> AttemptTrace:
     return dataclasses.replace(record, power=jnp.sum(jnp.abs(state.physics.xfrc_applied)))
 
 
-def test_an_untrained_policy_is_evaluated_and_does_not_get_up() -> None:
+def test_an_untrained_policy_is_evaluated_and_does_not_get_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an evaluation advance a curriculum, however little that takes."""
     config = configs.get("continuous")
+    eager = CurriculumConfig(
+        stages=("legs,trunk", "arms"), unlock_above=0.0, lock_below=-1.0, least_updates=1
+    )
     config = dataclasses.replace(
         config,
         agent=dataclasses.replace(config.agent, num_envs=4, unroll_length=4),
-        task=dataclasses.replace(config.task, falls=4),
+        task=dataclasses.replace(config.task, falls=4, curriculum=eager),
         evaluation=dataclasses.replace(config.evaluation, seconds=0.5),
     )
     run = build(config)
     evaluator = make_evaluator(run)
     agent = run.program.start(0).agent
+    monkeypatch.setattr(run.env, "update_context", lambda *args: pytest.fail("a context was updated"))
+    gains = np.asarray(agent.gains)
+    arms = np.isin(run.body.joints, run.body.groups["arms"])
+    assert not gains[arms].any()
+    assert gains.any()
     report = evaluator.report(agent, 8)
+    np.testing.assert_array_equal(agent.gains, gains)
     assert report["all"]["attempts"] == 8
     assert report["all"]["success"] == 0.0
     assert {side["attempts"] for side in report["sides"].values()} == {2}

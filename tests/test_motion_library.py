@@ -121,6 +121,11 @@ def test_clips_of_other_bodies_are_refused_naming_both_sides(body: Body, tmp_pat
     save_clip(dataclasses.replace(clip, joint_names=("tail", *clip.joint_names[1:])), path)
     with pytest.raises(UserError, match=r"only the clip has \[tail\], only the body has \[Spine_X\]"):
         load_clip(path, body)
+    others = tuple(f"other{i}" for i in range(len(clip.joint_names)))
+    save_clip(dataclasses.replace(clip, joint_names=others), path)
+    with pytest.raises(UserError, match=r"\[other0, other1, other2 and 60 more\]") as refused:
+        load_clip(path, body)
+    assert len(str(refused.value)) < 250 + len(str(path))
     save_clip(dataclasses.replace(clip, joint_names=clip.joint_names[::-1]), path)
     with pytest.raises(UserError, match="another order"):
         load_clip(path, body)

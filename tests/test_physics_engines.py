@@ -52,6 +52,27 @@ def test_one_control_step_agrees_with_mj_step(name):
     np.testing.assert_allclose(got.actuator_force[close], expected["actuator_force"][close], atol=0.01)
 
 
+def test_trajectories_stay_with_mj_step(name):
+    """Eight control steps, each from where the one before has ended; contacts come and go on the way."""
+    state, ctrl = start(name)
+    model, worlds = engine(name).physics.model, slice(0, 20)
+    expected = [mujoco.MjData(model) for _ in range(20)]
+    for i, data in enumerate(expected):
+        data.qpos, data.qvel = state.kinematics.qpos[i], state.kinematics.qvel[i]
+        data.ctrl, data.xfrc_applied = ctrl[i], state.xfrc_applied[i]
+    for _ in range(8):
+        state = engine(name).step(nominal(), state, ctrl)
+        for data in expected:
+            mujoco.mj_step(model, data, SUBSTEPS)
+        for field, within in (("qpos", 1e-4), ("qvel", 1e-2)):
+            wanted = np.stack([getattr(data, field) for data in expected])
+            error = np.abs(getattr(state.kinematics, field)[worlds] - wanted).max(axis=1)
+            assert np.median(error) < within, field
+            assert np.mean(error < 30 * within) >= 0.9, field
+    moved = np.abs(wanted - start(name)[0].kinematics.qvel[worlds]).max(axis=1)
+    assert np.median(moved) > 1.0  # m/s or rad/s: they went somewhere
+
+
 def _mj_step(model: mujoco.MjModel, state: PhysicsState, ctrl: jax.Array) -> dict[str, np.ndarray]:
     """The same control step by a plain loop over MjData, forces through mj_contactForce."""
     rows = []

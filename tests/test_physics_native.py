@@ -10,11 +10,15 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from physics_bodies import box, walker
+from physics_bodies import box, mat, walker
 
+from synthjax.bodies import make_body
+from synthjax.configs import PhysicsConfig
 from synthjax.errors import UserError
+from synthjax.motion.library import resolve_motions
 from synthjax.physics import make_physics
 from synthjax.physics.native import NativePhysics
+from synthjax.training.build import build_physics
 from synthjax.types import PhysicsState
 
 SIM_DT, SUBSTEPS = 0.005, 4
@@ -126,6 +130,57 @@ def test_blown_up_world_leaves_no_trace_on_screen_or_disk(tmp_path, monkeypatch,
     assert physics.step({}, state, jnp.zeros(0)).bad
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("memory", "lost"), [("300K", False), ("50K", True), ("40K", True)])
+def test_contacts_and_constraints_without_room_are_counted(memory: str, lost: bool):
+    """With 50 KB the constraints find no room, with 40 KB neither do some of the contacts."""
+    body = mat(memory)
+    physics = NativePhysics(body, SIM_DT, SUBSTEPS)
+    state = physics.init({}, jnp.asarray(body.standing_qpos, jnp.float32), jnp.zeros(6))
+    after = physics.step({}, state, jnp.zeros(0))
+    data = mujoco.MjData(physics.model)
+    data.qpos[:] = np.float32(body.standing_qpos)
+    mujoco.mj_step(physics.model, data, SUBSTEPS)
+    mujoco.mj_fwdPosition(physics.model, data)  # where the last substep has led to counts as well
+    full = (mujoco.mjtWarning.mjWARN_CONTACTFULL, mujoco.mjtWarning.mjWARN_CNSTRFULL)
+    assert int(after.overflow) == sum(data.warning[kind].number for kind in full)
+    assert bool(after.overflow > 0) == lost
+    assert not after.bad  # it lacks contacts, but has not blown up
+
+
+def test_trajectories_of_the_synth_equal_mj_step_with_the_solver_of_a_run():
+    """Half a second of walking from four frames, each control step from where the one before has ended."""
+    body = make_body("synth")
+    physics = build_physics(PhysicsConfig(engine="native"), body)
+    (walk,) = resolve_motions("walk", body)
+    frames = np.linspace(0, walk.num_frames, 4, endpoint=False).astype(int)
+    ahead = (
+        frames[:, None] + 3 * np.arange(1, 11)
+    ) % walk.num_frames  # 60 frames and 20 control steps a second
+    ctrl = jnp.asarray(walk.qpos[ahead][..., 7:], jnp.float32)
+    start = (jnp.asarray(x[frames], jnp.float32) for x in (walk.qpos, walk.qvel))
+
+    def trajectory(qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array) -> PhysicsState:
+        def step(state: PhysicsState, ctrl: jax.Array) -> tuple[PhysicsState, PhysicsState]:
+            state = physics.step({}, state, ctrl)
+            return state, state
+
+        return jax.lax.scan(step, physics.init({}, qpos, qvel), ctrl)[1]
+
+    got = jax.jit(jax.vmap(trajectory))(*start, ctrl)
+    assert not got.bad.any()
+    assert (got.ground_contact.sum(axis=-1) > 0).mean() > 0.9
+    for world, frame in enumerate(frames):
+        data = mujoco.MjData(physics.model)
+        data.qpos[:], data.qvel[:] = np.float32(walk.qpos[frame]), np.float32(walk.qvel[frame])
+        for step in range(ctrl.shape[1]):
+            data.ctrl[:] = ctrl[world, step]
+            mujoco.mj_step(physics.model, data, physics.n_substeps)
+            for field in (data.qpos, data.qvel, data.qacc_warmstart):  # between steps it is float32
+                field[:] = field.astype(np.float32)
+            np.testing.assert_array_equal(got.kinematics.qpos[world, step], data.qpos)
+            np.testing.assert_array_equal(got.kinematics.qvel[world, step], data.qvel)
 
 
 def test_unknown_engine_names_the_near_match():

@@ -525,11 +525,23 @@ def test_training_repeats_itself_for_a_seed():
     assert int(first.agent.updates) == 50
 
 
-@pytest.mark.parametrize(("devices", "fits"), [(1, 49_000), (2, 47_980)])
-def test_a_replay_too_large_for_memory_is_told_the_size_that_fits(devices: int, fits: int) -> None:
-    """A thousand entries too many, and a fiftieth more to be sure, on each device."""
-    agent = SAC(dataclasses.replace(SMALL, capacity=50_020), OBS, ACTIONS, num_devices=devices)
-    per_entry = agent.resident_bytes() / 50_020
-    advice = agent.memory_advice(round(1000 * per_entry))
-    assert abs(int(advice.split()[-2]) - fits) <= 2
-    assert agent.memory_advice(int(60_000 * per_entry)) == "lower --num-envs and --agent.capacity"
+@pytest.mark.parametrize(
+    ("devices", "capacity", "excess", "fits"),
+    [
+        (1, 50_020, 1_000, 48_039),  # 0.98 of what is left
+        (2, 50_020, 1_000, 47_059),  # the excess is that of one device
+        (1, 900_000_000, 899_000_000, 980_000),  # far too large: what fits is as large as ever
+        (1, 50_020, 60_000, None),  # other parts of the run have no room either
+        (1, 50_020, 50_010, None),  # nothing could be learned from what is left
+    ],
+)
+def test_a_replay_too_large_for_memory_is_told_the_size_that_fits(
+    devices: int, capacity: int, excess: int, fits: int | None
+) -> None:
+    """``excess`` is that of the memory, in entries."""
+    agent = SAC(dataclasses.replace(SMALL, capacity=capacity), OBS, ACTIONS, num_devices=devices)
+    advice = agent.memory_advice(round(excess * agent.resident_bytes() / capacity))
+    if fits is None:
+        assert advice == "lower --num-envs and --agent.capacity"
+    else:
+        assert abs(int(advice.split()[-2]) - fits) <= 2

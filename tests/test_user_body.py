@@ -191,7 +191,7 @@ def test_mjx_humanoid_gets_what_the_rest_of_the_project_needs(humanoid: Body) ->
     assert model.npair > model.nsensor
 
 
-def test_mjx_humanoid_learns_a_walk_that_was_made_for_another(humanoid: Body, tmp_path: Path) -> None:
+def test_mjx_humanoid_takes_a_walk_that_was_made_for_another(humanoid: Body, tmp_path: Path) -> None:
     clip = walk_on(humanoid)
     assert clip.loop
     assert 0.8 < clip.loop_offset[0] < 1.5  # m in 1.3 s

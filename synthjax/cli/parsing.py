@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ def parse(
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            parsed = tyro.cli(
                 options,
                 prog=f"synthjax {name}",
                 description=inspect.getdoc(command),
@@ -43,6 +44,10 @@ def parse(
         if not stop.code:  # help has been asked for
             raise
         raise explain(said.getvalue(), name) from None
+    for option, value in vars(parsed).items():  # NaN passes comparisons, and no command wants infinity
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{option.replace('_', '-')} is {value}: give a finite number.")
+    return parsed
 
 
 def command_list(group: str, commands: Mapping[str, Command]) -> Group:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,10 +31,12 @@ class PolicyOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EvalOptions(PolicyOptions):
-    """How much is evaluated, and where the figures go."""
+    """How much is evaluated, and where the figures and the video go."""
 
     episodes: int = 256  # of each kind of start
     out: Path | None = None  # JSON file; evaluation.json, or a name with the options, if not given
+    video: Path | None = None  # MP4 file; video.mp4, or a name with the options, if not given
+    no_video: tyro.conf.FlagCreatePairsOff[bool] = False  # figures alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +48,31 @@ class PlayOptions(PolicyOptions):
 
 
 def evaluate(args: list[str]) -> None:
-    """Evaluate a trained policy by the fixed rule."""
+    """Evaluate a trained policy by the fixed rule, and make a video of it."""
     options = parse(evaluate, "eval", EvalOptions, args)
     check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
-    console = Console()
+    if options.no_video and options.video is not None:
+        raise UserError("--no-video makes none: leave out --video.")
+    console = Console(markup=False)
     with console.status("loading") as status:
         if options.out is not None:
             _demand_place("--out", options.out, ".json")
+        if options.video is not None:
+            _demand_place("--video", options.video, ".mp4")
         evaluator, agent_state, folder = _load(options)
         from synthjax.training.dataclass_json import write_json
-        from synthjax.training.reporting import report_file
+        from synthjax.training.reporting import report_file, video_file
 
         path = options.out or report_file(folder, _variant(options))
         status.update("compiling and evaluating")
         report = evaluator.report(agent_state, options.episodes)
         write_json(path, report)
-    console.print(evaluator.table(report))
-    Console(markup=False).print(f"Figures: {path}", soft_wrap=True)
+        console.print(evaluator.table(report))
+        console.print(f"Figures: {path}", soft_wrap=True)
+        if not options.no_video:
+            status.update("rendering")
+            video = options.video or video_file(folder, _variant(options))
+            console.print(evaluator.render(agent_state, video), soft_wrap=True)
 
 
 def play(args: list[str]) -> None:
@@ -100,8 +109,9 @@ def _demand_place(option: str, path: Path, ending: str) -> None:
     """Refuses a file that cannot be written, before the work for it is done."""
     if path.suffix.lower() != ending:
         raise UserError(f"{option} is '{path}': give a file that ends in {ending}.")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
+    from synthjax.training.whole_files import unwritable
+
+    if (there := unwritable(path.parent)) is not None:
         raise UserError(f"{option} is '{path}', and '{there}' cannot be written: choose another place.")
 
 

@@ -119,6 +119,7 @@ def _planned(args: list[str]) -> tuple[TrainConfig, Path, bool]:
     if options.distributed.wanted and resumed is None and options.run_dir is None:
         raise UserError("Several processes need one folder: give all the same --run-dir, on shared storage.")
     folder = resumed or run_folder.new_run_folder(config, options.run_dir)
+    run_folder.check_writable(folder)
     return run_folder.anchored(config), folder, resumed is not None
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
-from synthjax.configs.train import TrainConfig
+from synthjax.configs.agent_checks import check_ppo, check_sac
+from synthjax.configs.bounds import above_zero, below_one, check_finite, in_order, not_negative, within
+from synthjax.configs.train import PhysicsConfig, TrainConfig
 from synthjax.envs.continuous_task import ContinuousConfig
 from synthjax.envs.curriculum import CurriculumConfig
 from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.envs.pushes import Pushes
 from synthjax.envs.randomization import RandomizationConfig
 from synthjax.errors import UserError
+
+_MAX_SEED = 2**32 - 1
+_SIM_DT = (1e-4, 0.05)  # s; beyond, no humanoid stays together
+_MAX_CONTROL_DT = 1.0  # s
 
 
 def validate(config: TrainConfig) -> None:
@@ -24,25 +29,28 @@ def validate(config: TrainConfig) -> None:
     Raises:
       UserError: says which option to change.
     """
-    physics, evaluation = config.physics, config.evaluation
-    _above_zero(
-        {
-            "--steps": config.steps,
-            "--epoch-iterations": config.epoch_iterations,
-            "--keep-checkpoints": config.keep_checkpoints,
-            "--physics.sim-dt": physics.sim_dt,
-            "--physics.n-substeps": physics.n_substeps,
-            "--physics.solver-iterations": physics.solver_iterations or 1,
-            "--evaluation.every": evaluation.every,
-            "--evaluation.episodes": evaluation.episodes,
-            "--evaluation.seconds": evaluation.seconds,
-        }
-    )
-    step = physics.sim_dt * physics.n_substeps
+    check_finite(config)
+    evaluation = config.evaluation
+    if not 0 <= config.seed <= _MAX_SEED:
+        raise UserError(f"--seed is {config.seed}: give a whole number from 0 to {_MAX_SEED}.")
+    for option, value in (
+        ("--steps", config.steps),
+        ("--epoch-iterations", config.epoch_iterations),
+        ("--keep-checkpoints", config.keep_checkpoints),
+    ):
+        if value <= 0:
+            raise UserError(f"{option} is {value}: give a number above zero.")
+    if config.checkpoint_seconds < 0.0:
+        raise UserError(
+            f"--checkpoint-seconds is {config.checkpoint_seconds}: give a time, or 0 for every epoch."
+        )
+    above_zero(evaluation, "--evaluation", "every", "episodes", "seconds")
+    step = _control_step(config.physics)
     if evaluation.seconds < step:
         raise UserError(f"--evaluation.seconds is {evaluation.seconds}: give at least one control step.")
     if isinstance(config.task, ContinuousConfig) and config.task.life_seconds < step:
         raise UserError(f"--task.life-seconds is {config.task.life_seconds}: give at least one control step.")
+    above_zero(config.task, "--task", "action_scale")
     _curriculum(config.task.curriculum)
     if config.randomize:
         _randomization(config)
@@ -52,62 +60,59 @@ def validate(config: TrainConfig) -> None:
         _CHECKS[type(part)](part)
 
 
+def _control_step(physics: PhysicsConfig) -> float:
+    """Its length in seconds."""
+    above_zero(physics, "--physics", "n_substeps")
+    if physics.solver_iterations is not None:
+        above_zero(physics, "--physics", "solver_iterations")
+    low, high = _SIM_DT
+    if not low <= physics.sim_dt <= high:
+        raise UserError(f"--physics.sim-dt is {physics.sim_dt}: give {low:g} to {high:g} seconds.")
+    step = physics.sim_dt * physics.n_substeps
+    if step > _MAX_CONTROL_DT:
+        raise UserError(
+            f"--physics.n-substeps is {physics.n_substeps}, a control step of {step:g} s: give fewer, for at "
+            f"most {_MAX_CONTROL_DT:g} s."
+        )
+    return step
+
+
 def _imitation(task: ImitationConfig) -> None:
-    drift = task.drift
-    _above_zero(
-        {
-            "--task.max-episode-seconds": task.max_episode_seconds,
-            "--task.termination-distance": task.termination_distance,
-            "--task.drift.narrowest": drift.narrowest,
-            "--task.starts-per-bin": task.starts_per_bin,
-            "--task.bin-seconds": task.bin_seconds,
-        }
-    )
-    _shares({"--task.drift.rate": drift.rate})
-    if drift.narrowest > drift.widest:
-        raise UserError("--task.drift.narrowest must not be above --task.drift.widest.")
-    if drift.widen_above < drift.narrow_below:
-        raise UserError("--task.drift.widen-above must not be below --task.drift.narrow-below.")
+    above_zero(task, "--task", "max_episode_seconds", "termination_distance", "starts_per_bin", "bin_seconds")
+    above_zero(task.drift, "--task.drift", "narrowest")
+    not_negative(task.drift, "--task.drift", "narrow_below")
+    below_one(task.drift, "--task.drift", "rate")
+    in_order(task.drift, "--task.drift", "narrowest", "widest")
+    in_order(task.drift, "--task.drift", "narrow_below", "widen_above")
+    not_negative(task.start_noise, "--task.start-noise", "joint_angle", "joint_rate", "root_velocity")
+    within(task.sampler, "--task.sampler", 0.0, 1.0, "uniform_share", "floor")
+    below_one(task.sampler, "--task.sampler", "failure_decay")
+    not_negative(task.sampler, "--task.sampler", "lookback_seconds")
+    if min(task.lookahead, default=0) < 0:
+        raise UserError(f"--task.lookahead is {task.lookahead}: give numbers from 0 on.")
 
 
 def _continuous(task: ContinuousConfig) -> None:
-    guide, pushes = task.guide, task.pushes
-    _above_zero(
-        {
-            "--task.life-seconds": task.life_seconds,
-            "--task.falls": task.falls,
-            "--task.guide-scale": task.guide_scale,
-            "--task.guide.frames-per-second": guide.frames_per_second,
-            "--task.guide.full-speed-below": guide.full_speed_below,
-            "--task.guide.slowest": guide.slowest,
-            "--task.guide.stand-seconds": guide.stand_seconds,
-            "--task.guide.lost-distance": guide.lost_distance,
-            "--task.guide.lost-seconds": guide.lost_seconds,
-            "--task.assist.hold-seconds": task.assist.hold_seconds,
-        }
-    )
-    assist = task.assist
-    for option, value in (
-        ("seconds", assist.seconds),
-        ("more-seconds", assist.more_seconds),
-        ("noise", assist.noise),
-    ):
-        if value < 0.0:
-            raise UserError(f"--task.assist.{option} is {value}: give a number of at least 0.")
-    if assist.most_seconds < assist.seconds:
-        raise UserError("--task.assist.most-seconds must not be below --task.assist.seconds.")
-    _pushes("--task.pushes", pushes)
-    if pushes.none_below >= pushes.full_above:
+    above_zero(task, "--task", "life_seconds", "falls", "guide_scale")
+    not_negative(task, "--task", "guide_weight", "fallen_share", "clip_share")
+    within(task, "--task", 0.0, 1.0, "guide_floor")
+    above_zero(
+        task.guide, "--task.guide", "frames_per_second", "full_speed_below", "slowest", "stand_seconds",
+        "lost_distance", "lost_seconds",
+    )  # fmt: skip
+    not_negative(task.guide, "--task.guide", "attitude_weight", "height_weight")
+    above_zero(task.assist, "--task.assist", "hold_seconds")
+    not_negative(task.assist, "--task.assist", "seconds", "more_seconds", "noise")
+    in_order(task.assist, "--task.assist", "seconds", "most_seconds")
+    _pushes("--task.pushes", task.pushes)
+    if task.pushes.none_below >= task.pushes.full_above:
         raise UserError("--task.pushes.none-below must be below --task.pushes.full-above.")
-    for option, share in (("fallen-share", task.fallen_share), ("clip-share", task.clip_share)):
-        if share < 0.0:
-            raise UserError(f"--task.{option} is {share}: give a share of at least 0.")
     if task.fallen_share + task.clip_share > 1.0:
         raise UserError("--task.fallen-share and --task.clip-share together must not be above 1.")
 
 
 def _pushes(option: str, pushes: Pushes) -> None:
-    _above_zero({f"{option}.every-seconds": pushes.every_seconds, f"{option}.seconds": pushes.seconds})
+    above_zero(pushes, option, "every_seconds", "seconds")
     if pushes.speed < 0.0:
         raise UserError(f"{option}.speed is {pushes.speed}: give 0 for none, or a speed in m/s.")
 
@@ -115,19 +120,19 @@ def _pushes(option: str, pushes: Pushes) -> None:
 def _randomization(config: TrainConfig) -> None:
     worlds, option = config.randomization, "--randomization"
     rate = 1.0 / (config.physics.sim_dt * config.physics.n_substeps)  # Hz
-    _above_zero({f"{option}.bodies": worlds.bodies})
+    above_zero(worlds, option, "bodies")
     for name in ("mass", "friction", "strength", "latency"):
         low, high = getattr(worlds, name)
         least, what = (0.0, "seconds from 0 on") if name == "latency" else (1e-3, "factors above zero")
-        if not least <= low <= high < math.inf:
+        if not least <= low <= high:
             raise UserError(f"{option}.{name} is {low} {high}: give two {what}, the lower one first.")
-    if not rate - 1e-6 <= worlds.control_rate < math.inf:
+    if worlds.control_rate < rate - 1e-6:
         raise UserError(
             f"{option}.control-rate is {worlds.control_rate}: give at least the {rate:g} Hz of the run "
             "itself, which is the lowest rate."
         )
     for name, width in dataclasses.asdict(worlds.noise).items():
-        if not 0.0 <= width < math.inf:
+        if width < 0.0:
             raise UserError(
                 f"{option}.noise.{name.replace('_', '-')} is {width}: give 0 for none, or a half width."
             )
@@ -139,18 +144,8 @@ def _randomization(config: TrainConfig) -> None:
 def _curriculum(curriculum: CurriculumConfig) -> None:
     _ = curriculum.groups  # names that cannot be taken apart
     option = "--task.curriculum"
-    _above_zero(
-        {
-            f"{option}.average-step": curriculum.average_step,
-            f"{option}.least-updates": curriculum.least_updates,
-        }
-    )
-    _shares(
-        {
-            f"{option}.average-step": curriculum.average_step,
-            f"{option}.lock-below": curriculum.lock_below,
-        }
-    )
+    above_zero(curriculum, option, "average_step", "least_updates")
+    below_one(curriculum, option, "average_step", "lock_below")
     if not curriculum.lock_below < curriculum.unlock_above <= 1.0:
         raise UserError(f"{option}.unlock-above must be above {option}.lock-below and at most 1.")
     if not 0 <= curriculum.ramp_updates <= curriculum.least_updates:
@@ -160,93 +155,9 @@ def _curriculum(curriculum: CurriculumConfig) -> None:
         )
 
 
-def _ppo(agent: PPOConfig) -> None:
-    _above_zero(
-        {
-            "--agent.num-envs": agent.num_envs,
-            "--agent.unroll-length": agent.unroll_length,
-            "--agent.num-minibatches": agent.num_minibatches,
-            "--agent.num-epochs": agent.num_epochs,
-            "--agent.learning-rate": agent.learning_rate,
-            "--agent.max-noise": agent.max_noise,
-            "--agent.target-kl": agent.target_kl,
-            "--agent.settled-kl": agent.settled_kl,
-            "--agent.min-noise": agent.min_noise,
-            "--agent.min-noise-failure": agent.min_noise_failure,
-        }
-    )
-    _shares({"--agent.average-decay": agent.average_decay, "--agent.settle-from": agent.settle_from})
-    _layers(agent.hidden)
-    _layers(agent.chain_hidden)
-    if agent.min_noise_failure >= agent.max_noise_failure:
-        raise UserError("--agent.min-noise-failure must be below --agent.max-noise-failure.")
-    if agent.settled_kl > 1.0:
-        raise UserError(f"--agent.settled-kl is {agent.settled_kl}: give a share of at most 1.")
-    if agent.batch_size % agent.num_minibatches:
-        raise UserError(
-            f"A batch of --agent.num-envs {agent.num_envs} x --agent.unroll-length {agent.unroll_length} = "
-            f"{agent.batch_size} does not divide into --agent.num-minibatches {agent.num_minibatches}: "
-            "choose a divisor."
-        )
-
-
-def _sac(agent: SACConfig) -> None:
-    _above_zero(
-        {
-            "--agent.num-envs": agent.num_envs,
-            "--agent.unroll-length": agent.unroll_length,
-            "--agent.capacity": agent.capacity,
-            "--agent.minibatch-size": agent.minibatch_size,
-            "--agent.samples-per-step": agent.samples_per_step,
-            "--agent.n-step": agent.n_step,
-            "--agent.tau": agent.tau,
-            "--agent.learning-rate": agent.learning_rate,
-            "--agent.initial-alpha": agent.initial_alpha,
-            "--agent.settled-rate": agent.settled_rate,
-            "--agent.min-std": agent.min_std,
-            "--agent.importance-steps": agent.importance_steps,
-        }
-    )
-    _shares(
-        {
-            "--agent.gamma": agent.gamma,
-            "--agent.importance-exponent": agent.importance_exponent,
-            "--agent.reward-rate-step": agent.reward_rate_step,
-            "--agent.settle-from": agent.settle_from,
-            "--agent.average-decay": agent.average_decay,
-        }
-    )
-    _layers(agent.policy_hidden)
-    _layers(agent.chain_hidden)
-    _layers(agent.critic_hidden)
-    if agent.tau > 1.0:
-        raise UserError(f"--agent.tau is {agent.tau}: give a share of at most 1.")
-    if agent.settled_rate > 1.0:
-        raise UserError(f"--agent.settled-rate is {agent.settled_rate}: give a share of at most 1.")
-    if agent.min_std >= agent.max_std:
-        raise UserError("--agent.min-std must be below --agent.max-std.")
-
-
 _CHECKS: dict[type, Callable[[Any], None]] = {
     ImitationConfig: _imitation,
     ContinuousConfig: _continuous,
-    PPOConfig: _ppo,
-    SACConfig: _sac,
+    PPOConfig: check_ppo,
+    SACConfig: check_sac,
 }
-
-
-def _above_zero(options: Mapping[str, float]) -> None:
-    for option, value in options.items():
-        if value <= 0:
-            raise UserError(f"{option} is {value}: give a number above zero.")
-
-
-def _shares(options: Mapping[str, float]) -> None:
-    for option, value in options.items():
-        if not 0.0 <= value < 1.0:
-            raise UserError(f"{option} is {value}: give a number from 0 to below 1.")
-
-
-def _layers(hidden: tuple[int, ...]) -> None:
-    if not hidden or min(hidden) <= 0:
-        raise UserError(f"The layers are {hidden} wide: give the width of at least one, above zero.")

@@ -198,6 +198,10 @@ def _other_joints(path: Path, joint_names: tuple[str, ...], body: Body) -> str:
     if not only_clip and not only_body:
         return f"Clip '{path}' has the joints of '{body.name}' in another order: retarget its source again."
     return (
-        f"Clip '{path}' is for another body than '{body.name}': only the clip has "
-        f"[{', '.join(only_clip)}], only the body has [{', '.join(only_body)}]; retarget its source again."
+        f"Clip '{path}' is for another body than '{body.name}': only the clip has [{_some(only_clip)}], only "
+        f"the body has [{_some(only_body)}]; retarget its source again."
     )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

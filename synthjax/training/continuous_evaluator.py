@@ -24,8 +24,10 @@ from synthjax.training.getup import (
     HOLD_SECONDS,
     AttemptTrace,
     GetupScores,
+    PushScores,
     run_attempts,
     score_attempts,
+    score_pushes,
 )
 from synthjax.training.mesh import copied, split
 from synthjax.training.offscreen import RendererUnavailable
@@ -113,13 +115,15 @@ class ContinuousEvaluator:
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
+            collapse_padding=True,
         )
         table.add_column("start", no_wrap=True)
-        for heading in ("attempts", "success", "to stand", "standing", "power"):
+        for heading in ("tries", "success", "kept feet", "got up", "to stand", "standing", "power"):
             table.add_column(heading, justify="right", no_wrap=True)
-        pushed = {f"pushed, {speed} m/s": values for speed, values in report["pushes"].items()}
-        for name, values in (report["sides"] | {"all": report["all"]} | pushed).items():
+        for name, values in (report["sides"] | {"all": report["all"]}).items():
             table.add_row(name, *_cells(GetupScores(**values)))
+        for speed, values in report["pushes"].items():
+            table.add_row(f"pushed, {speed} m/s", *_cells(PushScores(**values)))
         return table
 
     def recordings(self, agent_state: PyTree) -> list[Recording]:
@@ -161,11 +165,11 @@ class ContinuousEvaluator:
 
         return in_batches(self._falls(count), self._batch, run_batch, mesh)
 
-    def _pushed(self, agent_state: PyTree, speed: float) -> GetupScores:
+    def _pushed(self, agent_state: PyTree, speed: float) -> PushScores:
         """What comes after a push by ``speed`` m/s at a body that stands, from each direction.
 
         Success is the rule of get-ups from the end of the push on: to stand for two seconds, begun in time,
-        whether the body has kept its feet or got up again.
+        whether the body has kept its feet or got up again, which are told apart.
         """
         mesh, env, config = self.run.program.mesh, self.run.env, self.run.config.task.pushes
         agent_state = copied(mesh, agent_state)
@@ -186,7 +190,7 @@ class ContinuousEvaluator:
 
         angles = 2.0 * np.pi * np.arange(PUSH_DIRECTIONS) / PUSH_DIRECTIONS
         trace = in_batches(angles, self._batch, run_batch, mesh)
-        return self._score(jax.tree.map(lambda x: x[until:], trace))
+        return score_pushes(jax.tree.map(lambda x: x[until:], trace), env.control_dt, self.seconds)
 
     def _falls(self, count: int) -> np.ndarray:
         """``qpos`` (count, nq) of settled falls, the sides in turn; any count takes the first ones."""
@@ -197,9 +201,11 @@ class ContinuousEvaluator:
 
 def _cells(scores: GetupScores) -> list[str]:
     seconds = scores.seconds_to_stand
+    ways = [f"{scores.kept_feet:.0%}", f"{scores.got_up:.0%}"] if isinstance(scores, PushScores) else ["", ""]
     return [
         str(scores.attempts),
         f"{scores.success:.0%}",
+        *ways,
         "-" if seconds is None else f"{seconds:.1f} s",
         f"{scores.time_standing:.0%}",
         f"{scores.power:.0f} W",

@@ -31,6 +31,12 @@ class Phase(StrEnum):
 # Metric -> its label and how it is written; metrics that are not listed are not shown.
 Shown = Mapping[str, tuple[str, Callable[[float], str]]]
 
+# What is wrong in the worlds, by the metrics of every environment; nothing is shown of it while all is well.
+_TROUBLE: Shown = {
+    "bad_world": ("broken worlds", lambda share: f"1 in {1.0 / share:,.0f} steps" if share else ""),
+    "overflow": ("contacts without room", lambda mean: f"{mean:.2g} a step" if mean else ""),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class _Report:
@@ -49,7 +55,7 @@ class TrainingDisplay:
         title: name of the run.
         total_steps: environment steps at which the run ends, all worlds together; None for a run without an
             end, of which neither a share nor the time left is shown.
-        shown: the metrics to show.
+        shown: the metrics to show, beside broken worlds and contacts that an engine had no room for.
         console: where to draw.
         interval: seconds between two plain lines.
         clock: seconds that only ever increase.
@@ -67,7 +73,7 @@ class TrainingDisplay:
     ) -> None:
         self._title = title
         self._total = total_steps
-        self._shown = shown
+        self._shown = {**shown, **_TROUBLE}
         self._steps = 0
         # First and latest report of steps; speed is measured between them.
         self._first: _Report | None = None
@@ -196,7 +202,8 @@ class TrainingDisplay:
 
     def _cells(self) -> list[tuple[str, str]]:
         metrics = self._metrics
-        return [(label, write(metrics[n])) for n, (label, write) in self._shown.items() if n in metrics]
+        cells = [(label, write(metrics[n])) for n, (label, write) in self._shown.items() if n in metrics]
+        return [(label, value) for label, value in cells if value]
 
     def _left(self) -> list[str]:
         """The time left in words; nothing for a run without an end and after the last step."""

@@ -35,6 +35,7 @@ class EpisodeTrace:
     clip_time: jax.Array  # s within the clip's cycle
     steps_left: jax.Array  # control steps from here to the clip's end; without end for loops
     body_error: jax.Array  # m, mean over bodies, world frame
+    body_errors: jax.Array  # m, of each body but the world, (T, N, nbody - 1)
     relative_error: jax.Array  # m, mean over bodies, after aligning root position and yaw
     joint_error: jax.Array  # rad, mean absolute over hinges
     skate_speed: jax.Array  # m/s, summed over feet on the ground
@@ -82,6 +83,7 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
     physics, task = state.physics, state.task
     body = physics.kinematics
     reference = env.library.sample(task.clip, task.time)
+    errors = world_distances(body, reference)
     undesired = env.undesired_contacts(physics, task.clip, task.time)
     duration = env.library.duration[task.clip]
     skate, down = foot_skate(env.feet, physics)
@@ -93,7 +95,8 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
         clip=task.clip,
         clip_time=env.library.time_in_clip(task.clip, task.time),
         steps_left=jnp.where(env.library.loop[task.clip], jnp.inf, jnp.maximum(left, 0.0)),
-        body_error=jnp.mean(world_distances(body, reference)),
+        body_error=jnp.mean(errors),
+        body_errors=errors,
         relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
         skate_speed=skate,

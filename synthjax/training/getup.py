@@ -30,6 +30,7 @@ class AttemptTrace:
     """What is recorded at each step, (T, N); time t+1."""
 
     stands: jax.Array  # bool, all that the rule asks for
+    lies: jax.Array  # bool, something else than the feet is on the ground
     height: jax.Array  # standing heights of the root
     power: jax.Array  # W, mechanical, of all motors, positive parts only
     bad: jax.Array  # bool, the world has blown up in this step or before
@@ -59,6 +60,7 @@ def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
     torque = parts.gear * physics.actuator_force
     return AttemptTrace(
         stands=(height >= HEIGHT) & (up_z(body, parts.root) >= UP) & ~lies,
+        lies=lies,
         height=height,
         power=jnp.sum(jnp.maximum(torque * body.qvel[6:], 0.0)),
         bad=state.physics.bad,
@@ -82,6 +84,14 @@ class GetupScores:
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True)
+class PushScores(GetupScores):
+    """Figures of bodies that were pushed; the shares of the two ways to stand add up to the success."""
+
+    kept_feet: float  # share that stood with nothing but the feet on the ground all along
+    got_up: float  # share that stood after something else had been on the ground
+
+
 def score_attempts(
     trace: AttemptTrace, control_dt: float, within: float, mask: np.ndarray | None = None
 ) -> GetupScores:
@@ -98,6 +108,20 @@ def score_attempts(
         time_standing=float(stands.mean()),
         final_height=float(np.where(sound, np.asarray(trace.height)[:, chosen], 0.0)[-1].mean()),
         power=float(np.asarray(trace.power)[:, chosen][sound].mean()),
+    )
+
+
+def score_pushes(trace: AttemptTrace, control_dt: float, within: float) -> PushScores:
+    """The same of bodies that have just been pushed, and in which way they came to stand."""
+    scores = score_attempts(trace, control_dt, within)
+    begun = stand_begins(np.asarray(trace.stands), round(HOLD_SECONDS / control_dt))
+    before = np.arange(len(trace.lies))[:, None] < begun
+    down = np.any(np.asarray(trace.lies) & before, axis=0)
+    stood = begun * control_dt <= within
+    return PushScores(
+        **scores.as_dict(),
+        kept_feet=float((stood & ~down).mean()),
+        got_up=float((stood & down).mean()),
     )
 
 

@@ -17,7 +17,7 @@ from synthjax.training.display import Shown
 from synthjax.training.episodes import NO_NOISE, Episodes
 from synthjax.training.offscreen import RendererUnavailable
 from synthjax.training.playback import VIDEO_FPS, Recording, resample
-from synthjax.training.scores import Scores, score, scores_by_clip, time_bins
+from synthjax.training.scores import Scores, errors_by_body, score, scores_by_clip, time_bins
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
 
@@ -68,7 +68,7 @@ class ImitationEvaluator:
         """Figures by the fixed rule, from exact starts and from noisy ones.
 
         Returns:
-          ``{"rule", "nominal", "start_noise", "clips", "time_bins", ...}`` as plain numbers.
+          ``{"rule", "nominal", "start_noise", "clips", "body_errors_mm", "time_bins", ...}``, plain numbers.
         """
         names = [clip.name for clip in self.run.clips]
         nominal = self.episodes.spread(agent_state, NO_NOISE, episodes)
@@ -81,6 +81,7 @@ class ImitationEvaluator:
             "nominal": score(nominal).as_dict(),
             "start_noise": score(noisy).as_dict(),
             "clips": {name: scores.as_dict() for name, scores in scores_by_clip(nominal, names).items()},
+            "body_errors_mm": errors_by_body(nominal, self.run.body.body_names[1:]),
             "time_bins": time_bins(nominal, names),
         }
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import jax
 from rich.console import Console
 
 from synthjax.configs import TrainConfig
+from synthjax.configs.bounds import options
 from synthjax.training import devices, processes, run_folder
 from synthjax.training.build import Run, build, check_run_fits
 from synthjax.training.dataclass_json import write_json
@@ -90,16 +89,6 @@ def _devices(run: Run) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     """What the processes of a run must share; files by what is in them, as their places may differ."""
-    config = dataclasses.asdict(run.config) | {"motion": None, "body": run.config.body.actuation}
+    files = {"--motion": None, "--body.name": None}
     versions = {package: metadata.version(package) for package in ("synthjax", "jax", "jaxlib", "mujoco")}
-    return dict(_options("--", config)) | run.training_identity | versions
-
-
-def _options(prefix: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All settings by the names of their options."""
-    for name, value in settings.items():
-        option = prefix + name.replace("_", "-")
-        if isinstance(value, dict):
-            yield from _options(f"{option}.", value)
-        else:
-            yield option, value
+    return dict(options(run.config)) | files | run.training_identity | versions

@@ -14,6 +14,7 @@ from synthjax.errors import UserError, unknown
 from synthjax.motion.library import shipped_names
 from synthjax.training import processes
 from synthjax.training.dataclass_json import from_json, write_json
+from synthjax.training.whole_files import unwritable
 
 RUNS = Path("runs")  # below the working folder
 CONFIG_FILE = "config.json"
@@ -39,6 +40,19 @@ def new_run_folder(config: TrainConfig, wanted: Path | None = None) -> Path:
         copies += 1
         folder = RUNS / f"{name}-{copies}"
     return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Refuses a ``folder`` that no run can be written to, before anything is computed.
+
+    Raises:
+      UserError: names what is in the way.
+    """
+    if (there := unwritable(folder)) is not None:
+        raise UserError(
+            f"{folder} cannot hold the run, because '{there}' cannot be written: give yourself permission or "
+            "choose another --run-dir."
+        )
 
 
 def check_shared(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,12 @@ def scores_by_clip(trace: EpisodeTrace, clip_names: list[str]) -> dict[str, Scor
     """Figures of each clip that an episode was started in."""
     clip = np.asarray(trace.clip)[0]
     return {name: score(trace, clip == i) for i, name in enumerate(clip_names) if (clip == i).any()}
+
+
+def errors_by_body(trace: EpisodeTrace, body_names: Sequence[str]) -> dict[str, float]:
+    """Mean distance of each body from its reference in mm, world frame; the names are without the world's."""
+    errors = 1000.0 * np.asarray(trace.body_errors)[np.asarray(trace.alive)].mean(axis=0)
+    return dict(zip(body_names, errors.tolist(), strict=True))
 
 
 def time_bins(trace: EpisodeTrace, clip_names: list[str]) -> dict[str, list[dict[str, float]]]:

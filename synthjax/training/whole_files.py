@@ -25,6 +25,12 @@ def replacing(path: Path) -> Iterator[Path]:
     flush(path.parent)
 
 
+def unwritable(folder: Path) -> Path | None:
+    """What keeps files out of ``folder``: itself, or what it would be made in; None if nothing does."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return None if there.is_dir() and os.access(there, os.W_OK) else there
+
+
 def partial_of(path: Path) -> Path:
     """Where :func:`replacing` has a file written; a kill leaves it behind."""
     return path.with_name(f".{path.name}.partial")

@@ -256,9 +256,10 @@ class SAC:
     def memory_advice(self, excess: int) -> str:
         """The capacity that fits, if the replay is what is too large."""
         per_entry = self.resident_bytes() / self.config.capacity
-        # The excess is one device's, the capacity that of all.
-        fits = int(self.config.capacity - 1.02 * self.num_devices * excess / per_entry)
-        if fits <= max(self.config.batch_size, self.config.learning_starts):
+        # The excess is one device's, the capacity that of all.  A fiftieth of what is left stays free: other
+        # programs take memory too.
+        fits = int(0.98 * (self.config.capacity - self.num_devices * excess / per_entry))
+        if fits < max(self.config.batch_size, self.config.learning_starts):
             return "lower --num-envs and --agent.capacity"
         return f"a replay of --agent.capacity {fits} fits"
 
