@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,9 @@ import pytest
 from synthjax.agents.normalizer import MIN_STD, Normalizer
 from synthjax.agents.ppo import PPO, PPOConfig
 from synthjax.agents.sac import SAC, SACConfig
+from synthjax.deploy.bundle import write_bundle
+from synthjax.deploy.convert import convert, lower
+from synthjax.deploy.export import Export
 from synthjax.deploy.rollouts import Rollouts
 
 for package in ("litert_converter", "ai_edge_litert", "ai_edge_quantizer"):
@@ -89,6 +93,17 @@ def by_hand(agent: Any, state: Any, obs: np.ndarray) -> dict[str, np.ndarray]:
         log_std = low + (high - low) / (1.0 + np.exp(-output[:, 1]))
         action = GAINS * np.tanh(mean)
     return {"action": action, "offset": SCALE * action, "mean": mean, "log_std": log_std}
+
+
+def misfits(export: Export, folder: Path) -> dict[str, Path]:
+    """Whole bundles, by what is wrong with the policy's model in them."""
+    signs = {"infer": lower(lambda given: {"action": given["observation"] > 0.0}, {"observation": (1, 360)})}
+    models = {"lacks the signature": export.files["observe.tflite"], "not float32": convert(signs)}
+    for reason, model in models.items():
+        files = export.files | {"policy.tflite": model}
+        head = {"version": 1, "exported": "2026-01-02T03:04:05Z"}
+        write_bundle(files, export.manifest | head, folder / f"{reason}.zip")
+    return {reason: folder / f"{reason}.zip" for reason in models}
 
 
 def recorded_observations(rollouts: Rollouts) -> np.ndarray:

@@ -149,6 +149,11 @@ def test_a_missing_signature_is_named() -> None:
         Model("m.tflite", model_of(jnp.sin), "act")
 
 
+def test_tensors_of_another_type_are_named() -> None:
+    with pytest.raises(UserError, match=r"m.tflite: 'y' is bool instead of float32: export it again"):
+        Model("m.tflite", model_of(lambda x: x > 0.0), "infer")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x1c\x00\x00\x00TFL3" + bytes(64)])
 def test_a_damaged_model_is_refused(content: bytes) -> None:
     with pytest.raises(UserError, match=r"m.tflite is no model"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -285,12 +287,14 @@ def test_smaller_weights_have_a_name_of_their_own(run_dir: Path) -> None:
     assert json.loads(zip_entry(run_dir / "bundle-float16.zip", "manifest.json"))["weights"] == "float16"
 
 
-def test_without_the_converter_plain_policies_are_exported(
+def test_without_the_converter_policies_are_exported(
     run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "litert_converter.mlir", None)
     assert cli.main(["export", str(run_dir)]) == 0
-    assert "There is no observe.tflite" in capsys.readouterr().out
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "There is no observe.tflite" in said
+    assert "pip install 'synthjax[deploy]' on Linux (x86-64) or macOS (arm64)" in said
     policy = DeployedPolicy.load(run_dir / "bundle.zip")
     policy.reset()
     np.testing.assert_allclose(policy.act(rollouts.observation[5, 0]), rollouts.action[5, 0], atol=1e-4)
@@ -351,6 +355,26 @@ def test_a_file_for_onnx_runtime_has_a_gate(
     assert cli.main(["export", str(run_dir), "--onnx"]) == 2
     assert "stopped at its gate 'onnx' and wrote nothing: 'offset'" in capsys.readouterr().err
     assert sorted(run_dir.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_no_half_of_it(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if ".onnx" in path.name:
+            write(path, content[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert cli.main(["export", str(run_dir), "--onnx"]) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "bundle.onnx' (No space left on device): make room or choose another place." in said
+    assert not [path for path in run_dir.iterdir() if "onnx" in path.name]
+    assert DeployedPolicy.load(run_dir / "bundle.zip").repeated == 0
 
 
 def test_onnx_mistakes_are_told_before_the_work(

@@ -13,7 +13,7 @@ from pathlib import Path
 import bundles
 import numpy as np
 import pytest
-from deploy_models import recorded_observations
+from deploy_models import misfits, recorded_observations
 from learning_bundles import STEPS, Learning
 
 from synthjax.deploy.bundle import write_bundle
@@ -277,6 +277,13 @@ def test_a_model_of_another_width_is_refused(host: list[str], unpacked: Path, tm
     layout = json.loads((unpacked / "manifest.json").read_text())["observation"]
     bundles.change_manifest(unpacked, observation=layout | {"size": layout["size"] + 1})
     assert "does not fit the manifest" in refusal(host, unpacked, tmp_path / "none")
+
+
+def test_models_of_another_kind_are_refused(
+    host: list[str], recorded: tuple[Export, Rollouts], tmp_path: Path
+) -> None:
+    for reason, path in misfits(recorded[0], tmp_path).items():
+        assert reason in refusal(host, bundles.unzip(path, path.with_suffix("")), tmp_path / "none")
 
 
 def test_manifests_of_every_length_are_hashed(host: list[str], unpacked: Path, tmp_path: Path) -> None:

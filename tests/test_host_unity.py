@@ -10,12 +10,11 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bundles
 import numpy as np
 import pytest
-from deploy_models import recorded_observations
-from learning_bundles import Learning
 from test_throttle import BUDGET, FRAME
 
 from synthjax.deploy.bundle import Bundle, load_bundle, write_bundle
@@ -26,6 +25,9 @@ from synthjax.deploy.rollouts import Rollouts
 from synthjax.deploy.runtime import DeployedPolicy
 from synthjax.deploy.throttle import PROFILES, Throttle
 from synthjax.errors import UserError
+
+if TYPE_CHECKING:
+    from learning_bundles import Learning
 
 HOST = Path(__file__).parent.parent / "examples" / "host_unity"
 
@@ -70,8 +72,8 @@ def refusal(program: Path, *arguments: object) -> str:
     process = start(program, *arguments)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 2, error
-    assert error.count("\n") == 1
-    return error
+    (sentence,) = [line for line in error.splitlines() if not line.startswith("INFO")]
+    return sentence
 
 
 def described(bundle: Bundle) -> str:
@@ -372,6 +374,8 @@ def test_actions_are_those_of_the_python_runtime(
     kind: str,
     stochastic: bool,
 ) -> None:
+    from deploy_models import recorded_observations
+
     path: Path = request.getfixturevalue(kind)
     policy = DeployedPolicy.load(path)
     given = recorded_observations(recorded[1])
@@ -382,6 +386,15 @@ def test_actions_are_those_of_the_python_runtime(
     more = [tmp_path / "noise"] if stochastic else []
     assert host(program, "act", path, tmp_path / "given", tmp_path / "out", *more) == ["3"]
     np.testing.assert_allclose(numbers(tmp_path / "out", policy.action_dim), expected, atol=1e-5, rtol=0)
+
+
+def test_models_of_another_kind_are_refused(
+    program: Path, recorded: tuple[Export, Rollouts], tmp_path: Path
+) -> None:
+    from deploy_models import misfits
+
+    for reason, path in misfits(recorded[0], tmp_path).items():
+        assert reason in refusal(program, "act", path, tmp_path / "none", tmp_path / "none")
 
 
 @pytest.mark.parametrize("kind", ["zipped", "squashed"])

@@ -99,12 +99,8 @@ def build_policy(
     action = graph.arithmetic("*", action, agent_state.gains)
     limited = action if limit is None else graph.clip(action, limit)
     offset = graph.arithmetic("*", limited, scale)
-    return {"observation": observation}, {
-        "action": action,
-        "offset": offset,
-        "mean": mean,
-        "log_std": log_std,
-    }
+    outputs = {"action": action, "offset": offset, "mean": mean, "log_std": log_std}
+    return {"observation": observation}, outputs
 
 
 def _layers(actor: Any, params: PyTree) -> list[Layer]:
@@ -115,9 +111,9 @@ def _layers(actor: Any, params: PyTree) -> list[Layer]:
             {name: np.asarray(values) for name, values in tree[f"Dense_{i}"].items()} for i in range(count)
         ]
 
-    layers = dense(params, len(actor.hidden))
     if not isinstance(actor, StructuredActor):
         return dense(params, len(actor.hidden) + 1)
+    layers = dense(params, len(actor.hidden))
     depth = len(actor.chain_hidden) + 1
     heads = [dense(params[f"MLP_{i}"], depth) for i in range(len(actor.chains))]
     for i, level in enumerate(zip(*heads, strict=True)):
@@ -125,14 +121,9 @@ def _layers(actor: Any, params: PyTree) -> list[Layer]:
         # All heads see the whole trunk; then each sees itself alone.
         kernel = np.concatenate(kernels, axis=1) if i == 0 else scipy.linalg.block_diag(*kernels)
         layers.append({"kernel": kernel, "bias": np.concatenate([layer["bias"] for layer in level])})
-    # A head's outputs are the first numbers of its actions, then the second ones; so are they to be of all.
-    owner = np.concatenate(
-        [
-            number * sum(map(len, actor.chains)) + np.array(chain)
-            for chain in actor.chains
-            for number in range(actor.per_action)
-        ]
-    )
-    place = np.argsort(owner)
+    # A head has the first numbers of its actions, then the second ones; that is to be the order of all.
+    actions = sum(map(len, actor.chains))
+    order = [n * actions + np.array(chain) for chain in actor.chains for n in range(actor.per_action)]
+    place = np.argsort(np.concatenate(order))
     layers[-1] = {name: values[..., place] for name, values in layers[-1].items()}
     return layers

@@ -76,7 +76,8 @@ def export_policy(
     if OBSERVE in export.files:
         words += f", observations by {parity['observation']:.1e}, motor inputs by {parity['control']:.1e}"
     else:
-        words += f". There is no {OBSERVE}, so the host computes observations itself: for it, {INSTALL}"
+        words += f". There is no {OBSERVE}, so the host computes observations itself: for it, {INSTALL} "
+        words += "on Linux (x86-64) or macOS (arm64)"
     if export.onnx is not None:
         size = write_onnx(out.with_suffix(ONNX), export.onnx, manifest)
         sizes.append(f"{out.with_suffix(ONNX).name} {size / 1000:.0f} kB")

@@ -24,7 +24,8 @@ class Model:
           num_threads: that one call may use.
 
         Raises:
-          UserError: ``content`` is no model or lacks the signature, or the runtime is not installed.
+          UserError: ``content`` is no model, lacks the signature or has tensors of another type, or the
+            runtime is not installed.
         """
         try:
             from ai_edge_litert.interpreter import Interpreter
@@ -42,6 +43,11 @@ class Model:
         self.name = name
         self._runner = interpreter.get_signature_runner(signature)
         details = self._runner.get_input_details(), self._runner.get_output_details()
+        for tensors in details:
+            for key, tensor in tensors.items():
+                if tensor["dtype"] != np.float32:
+                    kind = np.dtype(tensor["dtype"]).name
+                    raise UserError(f"{name}: '{key}' is {kind} instead of float32: export it again.")
         # Shapes by name.
         self.inputs, self.outputs = (
             {key: tuple(map(int, tensor["shape"])) for key, tensor in tensors.items()} for tensors in details
