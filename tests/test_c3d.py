@@ -96,6 +96,17 @@ def test_marker_sets_and_short_gaps(change: Callable[[Markers], Markers], tmp_pa
     )
 
 
+def test_what_is_better_had_may_be_missing_and_is_told(tmp_path: Path) -> None:
+    """Without the markers amid thigh and shank the pelvis and the knee say where aside is."""
+    points = without("LTHI", "RTIB", "LFHD", "RFHD")(files.markers())
+    source = read(files.independent(tmp_path / "a.c3d", points))
+    assert source.kind == "C3D, markers of Plug-in Gait but for LTHI, LFHD, RTIB, RFHD"
+    assert "Head" not in source.joints
+    off = off_by(source)
+    assert off["LeftLowerLeg"] < 1.0
+    assert off["RightFoot"] < 1.0
+
+
 def without(*names: str) -> Callable[[Markers], Markers]:
     return lambda points: {name: at for name, at in points.items() if name not in names}
 

@@ -77,6 +77,8 @@ def joints_of(path: Path, markers: Markers, fps: float) -> SourceMotion:
         body = _frames(trunk, points["LeftUpperArm"] - points["RightUpperArm"])[straight]
     for joint in ("Hips", "Chest", "Neck"):
         axes[joint] = _untilted(axes[joint], trunk, straight)
+    unneeded = {"SACR"} if markers.keys() >= _BACK else _BACK
+    absent = [marker for marker in ALIASES if marker in OPTIONAL - unneeded - markers.keys()]
     joints = [joint for joint in _PARENTS if joint in points]
     positions = np.stack([points[joint] for joint in joints], axis=1)
     rotations = np.stack([_quaternions(axes[joint]) for joint in joints], axis=1)
@@ -84,7 +86,7 @@ def joints_of(path: Path, markers: Markers, fps: float) -> SourceMotion:
     # The trunk's and the head's axes say themselves how these are turned; limbs only ever point.
     rest[[joint in ("Hips", "Chest", "Neck", "Head") for joint in joints]] = _quaternions(body)
     return SourceMotion(
-        kind="C3D, markers of Plug-in Gait",
+        kind="C3D, markers of Plug-in Gait" + (f" but for {', '.join(absent)}" if absent else ""),
         take="",
         fps=fps,
         joints=tuple(joints),
