@@ -176,6 +176,25 @@ def test_what_stands_nobody_knows_where_is_left_out(
         read_human(write(tmp_path, "a.anim", without(names, kind)))
 
 
+def test_a_clip_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Very many curves; paths that share nothing; more keys than any clip has."""
+    times, still = np.zeros(1), np.zeros((1, 3))
+    head = sources.ANIM_HEAD + "  m_PositionCurves:\n"
+    curves = "".join(sources.anim_curve(f"{i}", times, still) for i in range(2001))
+    with pytest.raises(UserError, match="more than 2000 curves of one kind"):
+        read(write(tmp_path, "a.anim", head + curves))
+    curves = "".join(sources.anim_curve(f"{i}" + "/a" * 150, times, still) for i in range(20))
+    with pytest.raises(UserError, match="more than 2000 transforms"):
+        read(write(tmp_path, "a.anim", head + curves))
+    keys = "      - time: 0\n        value: {x: 0, y: 0, z: 0}\n" * 12
+    lines = (head + "  - curve:\n" + keys).splitlines()
+    monkeypatch.setattr("synthjax.motion.importers.unity_curves._MAX_KEYS", 10)
+    with pytest.raises(UserError, match="line 28: more than 10 keys"):
+        read_clip(tmp_path / "a.anim", lines)
+
+
 def without(names: set[str], kind: str) -> str:
     """The clip without the curves of some transforms."""
     before, section, rest = re.split(rf"(  m_{kind}Curves:\n)", sources.anim(frames=3))
