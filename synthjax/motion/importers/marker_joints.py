@@ -37,7 +37,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     },
 }  # fmt: skip
 _BACK, _HEAD = {"LPSI", "RPSI"}, {"LFHD", "RFHD", "LBHD", "RBHD"}
-OPTIONAL = {"SACR", "LTHI", "RTHI", "LTIB", "RTIB"} | _BACK | _HEAD
+HELPFUL = {"LTHI", "RTHI", "LTIB", "RTIB"} | _HEAD
+OPTIONAL = HELPFUL | {"SACR"} | _BACK
 # Half the width of a grown-up's joint and the radius of a marker, m.
 _KNEE, _ANKLE, _ELBOW = 0.057, 0.042, 0.047
 _BAND = 0.09  # m, from the joint of the head up to the middle of the markers on it
