@@ -96,12 +96,33 @@ def test_marker_sets_and_short_gaps(change: Callable[[Markers], Markers], tmp_pa
     )
 
 
+def test_what_is_better_had_may_be_missing_and_is_told(tmp_path: Path) -> None:
+    """Without the markers amid thigh and shank the pelvis and the knee say where aside is."""
+    points = without("LTHI", "LFHD", "RFHD")(files.markers())
+    points["RTIB"][20:70] = np.nan
+    source = read(files.independent(tmp_path / "a.c3d", points))
+    assert source.kind == "C3D, markers of Plug-in Gait but for LTHI, LFHD, RTIB, RFHD"
+    assert "Head" not in source.joints
+    off = off_by(source)
+    assert off["LeftLowerLeg"] < 1.0
+    assert off["RightFoot"] < 1.0
+
+
 def without(*names: str) -> Callable[[Markers], Markers]:
     return lambda points: {name: at for name, at in points.items() if name not in names}
 
 
 def gap(points: Markers) -> Markers:
     points["LKNE"][40:50] = np.nan
+    return points
+
+
+def never(points: Markers) -> Markers:
+    return points | {"LKNE": np.full_like(points["LKNE"], np.nan)}
+
+
+def apart(points: Markers) -> Markers:
+    points["LKNE"][:50] = points["RKNE"][45:] = np.nan
     return points
 
 
@@ -115,6 +136,8 @@ def at_one_place(points: Markers) -> Markers:
         (without("LANK", "CLAV"), "mm", "lacks the markers CLAV, LANK of Vicon.*it has C7, T10, STRN"),
         (without("LPSI"), "mm", "lacks the markers LPSI and RPSI, or SACR"),
         (gap, "mm", r"does not see marker LKNE for 0\.33 s from second 1\.30 on"),
+        (never, "mm", "never sees the markers LKNE"),
+        (apart, "mm", "no part in which all markers are seen"),
         (lambda points: points | {"B:C7": points["C7"]}, "mm", "several markers C7: export one figure"),
         (lambda points: points, "furlong", "in 'furlong'"),
         (at_one_place, "mm", "markers that lie on one another"),

@@ -73,19 +73,18 @@ def test_tangents_make_cubics_and_infinite_ones_steps(tmp_path: Path) -> None:
         tmp_path,
         key(0.5, "{x: 1, y: 2, z: 3}", "{x: 9, y: 9, z: 9}", "{x: -4, y: Infinity, z: 0}"),
         key(1.5, "{x: -2, y: 5, z: 4}", "{x: 1, y: 0, z: -Infinity}", "{x: 0, y: 1, z: 2}"),
-        key(2, "{x: 0, y: 5, z: 6}", "{x: 3, y: 1, z: 2}", "{x: 9, y: 9, z: 9}"),
+        key(2, "{x: 0, y: 7, z: 6}", "{x: 3, y: Infinity, z: 2}", "{x: 9, y: 9, z: 9}"),
     )
     times = np.array([0.0, 0.5, 0.8, 1.2, 1.4999, 1.5, 1.6, 2.0, 7.0])
     inside = np.clip(times, 0.5, 2.0)
-    first = CubicHermiteSpline([0.5, 1.5], [1.0, -2.0], [-4.0, 1.0])
-    last = CubicHermiteSpline(
-        [1.5, 2.0], [[-2.0, 5.0, 4.0], [0.0, 5.0, 6.0]], [[0.0, 1.0, 2.0], [3.0, 1.0, 2.0]]
-    )
-    expected = last(inside)
-    early = inside < 1.5
-    expected[early] = np.stack(
-        [first(inside[early]), np.full(early.sum(), 2.0), np.full(early.sum(), 3.0)], axis=-1
-    )
+    early, late = inside < 1.5, inside >= 2.0
+    x_first = CubicHermiteSpline([0.5, 1.5], [1.0, -2.0], [-4.0, 1.0])
+    x_last = CubicHermiteSpline([1.5, 2.0], [-2.0, 0.0], [0.0, 3.0])
+    z_last = CubicHermiteSpline([1.5, 2.0], [4.0, 6.0], [2.0, 2.0])
+    x = np.where(early, x_first(inside), x_last(inside))
+    y = np.where(early, 2.0, np.where(late, 7.0, 5.0))
+    z = np.where(early, 3.0, z_last(inside))
+    expected = np.stack([x, y, z], axis=-1)
     np.testing.assert_allclose(sample(times), expected, atol=1e-12)
 
 
@@ -175,6 +174,25 @@ def test_what_stands_nobody_knows_where_is_left_out(
 ) -> None:
     with pytest.raises(UserError, match=message):
         read_human(write(tmp_path, "a.anim", without(names, kind)))
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Very many curves; paths that share nothing; more keys than any clip has."""
+    times, still = np.zeros(1), np.zeros((1, 3))
+    head = sources.ANIM_HEAD + "  m_PositionCurves:\n"
+    curves = "".join(sources.anim_curve(f"{i}", times, still) for i in range(2001))
+    with pytest.raises(UserError, match="more than 2000 curves of one kind"):
+        read(write(tmp_path, "a.anim", head + curves))
+    curves = "".join(sources.anim_curve(f"{i}" + "/a" * 150, times, still) for i in range(20))
+    with pytest.raises(UserError, match="more than 2000 transforms"):
+        read(write(tmp_path, "a.anim", head + curves))
+    keys = "      - time: 0\n        value: {x: 0, y: 0, z: 0}\n" * 12
+    lines = (head + "  - curve:\n" + keys).splitlines()
+    monkeypatch.setattr("synthjax.motion.importers.unity_curves._MAX_KEYS", 10)
+    with pytest.raises(UserError, match="line 28: more than 10 keys"):
+        read_clip(tmp_path / "a.anim", lines)
 
 
 def without(names: set[str], kind: str) -> str:

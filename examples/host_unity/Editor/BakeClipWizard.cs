@@ -9,8 +9,8 @@ namespace Synthjax.Editor
     /// <summary>Bakes a clip, a humanoid's too, onto the transforms of a character, for "synthjax motion import".</summary>
     /// <remarks>
     /// A humanoid's clip holds muscles, which only its Avatar can turn into poses. The baked one holds what the importer
-    /// needs and nothing else does: position, rotation and scale of every bone and of all that is above it. Bones that the
-    /// Avatar knows get the names of HumanBodyBones, so it is not meant to be played back on the character.
+    /// needs and nothing else does: position, rotation and scale of the bones and of all that is above them, but for fingers
+    /// and faces. The bones get the names of HumanBodyBones, so it is not meant to be played back on the character.
     /// </remarks>
     public sealed class BakeClipWizard : ScriptableWizard
     {
@@ -84,6 +84,7 @@ namespace Synthjax.Editor
             {
                 for (HumanBodyBones bone = 0; bone < HumanBodyBones.LastBone; bone++)
                 {
+                    if (bone > HumanBodyBones.RightToes && bone != HumanBodyBones.UpperChest) continue;
                     Transform transform = animator.GetBoneTransform(bone);
                     if (transform != null) names[transform] = bone.ToString();
                 }
@@ -115,6 +116,7 @@ namespace Synthjax.Editor
                 "m_LocalRotation.x", "m_LocalRotation.y", "m_LocalRotation.z", "m_LocalRotation.w",
                 "m_LocalScale.x", "m_LocalScale.y", "m_LocalScale.z",
             };
+            const int Scale = 7; // where its properties begin; it stays as it is, so one key is enough
 
             readonly Transform transform;
             readonly string path;
@@ -135,7 +137,8 @@ namespace Synthjax.Editor
                 {
                     position.x, position.y, position.z, rotation.x, rotation.y, rotation.z, rotation.w, scale.x, scale.y, scale.z,
                 };
-                for (int i = 0; i < keys.Length; i++) keys[i].Add(new Keyframe(time, values[i]));
+                for (int i = 0; i < keys.Length; i++)
+                    if (i < Scale || keys[i].Count == 0) keys[i].Add(new Keyframe(time, values[i]));
             }
 
             internal void AddTo(List<EditorCurveBinding> bindings, List<AnimationCurve> curves)

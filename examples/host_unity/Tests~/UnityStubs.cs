@@ -35,7 +35,7 @@ namespace UnityEngine
     public class AnimationClip : Object { public float length, frameRate; public void EnsureQuaternionContinuity() { } }
     public class RuntimeAnimatorController : Object { }
     public enum AnimatorCullingMode { AlwaysAnimate }
-    public enum HumanBodyBones { Hips, LastBone = 55 }
+    public enum HumanBodyBones { Hips, RightToes = 20, UpperChest = 54, LastBone = 55 }
     public class Animator : Component
     {
         public bool applyRootMotion, isHuman;

@@ -37,7 +37,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     },
 }  # fmt: skip
 _BACK, _HEAD = {"LPSI", "RPSI"}, {"LFHD", "RFHD", "LBHD", "RBHD"}
-OPTIONAL = {"SACR", "LTHI", "RTHI", "LTIB", "RTIB"} | _BACK | _HEAD
+HELPFUL = {"LTHI", "RTHI", "LTIB", "RTIB"} | _HEAD
+OPTIONAL = HELPFUL | {"SACR"} | _BACK
 # Half the width of a grown-up's joint and the radius of a marker, m.
 _KNEE, _ANKLE, _ELBOW = 0.057, 0.042, 0.047
 _BAND = 0.09  # m, from the joint of the head up to the middle of the markers on it
@@ -77,6 +78,8 @@ def joints_of(path: Path, markers: Markers, fps: float) -> SourceMotion:
         body = _frames(trunk, points["LeftUpperArm"] - points["RightUpperArm"])[straight]
     for joint in ("Hips", "Chest", "Neck"):
         axes[joint] = _untilted(axes[joint], trunk, straight)
+    unneeded = {"SACR"} if markers.keys() >= _BACK else _BACK
+    absent = [marker for marker in ALIASES if marker in OPTIONAL - unneeded - markers.keys()]
     joints = [joint for joint in _PARENTS if joint in points]
     positions = np.stack([points[joint] for joint in joints], axis=1)
     rotations = np.stack([_quaternions(axes[joint]) for joint in joints], axis=1)
@@ -84,7 +87,7 @@ def joints_of(path: Path, markers: Markers, fps: float) -> SourceMotion:
     # The trunk's and the head's axes say themselves how these are turned; limbs only ever point.
     rest[[joint in ("Hips", "Chest", "Neck", "Head") for joint in joints]] = _quaternions(body)
     return SourceMotion(
-        kind="C3D, markers of Plug-in Gait",
+        kind="C3D, markers of Plug-in Gait" + (f" but for {', '.join(absent)}" if absent else ""),
         take="",
         fps=fps,
         joints=tuple(joints),

@@ -104,11 +104,11 @@ def _placed(
     From the topmost ones with a position curve downwards, what has none, or hangs from what has no rotation
     curve, stands nobody knows where.  What is above them is taken to stand at its own parent.
     """
-    nodes = {node[:depth] for node in moving for depth in range(len(node) + 1)} - ({()} - moving)
-    if len(nodes) > MAX_JOINTS:
-        raise UserError(
-            f"'{path}' has {len(nodes)} transforms, more than {MAX_JOINTS}: bake the bones alone."
-        )
+    nodes = moving & {()}
+    for node in moving:
+        nodes.update(node[:depth] for depth in range(1, len(node) + 1))
+        if len(nodes) > MAX_JOINTS:
+            raise UserError(f"'{path}' has more than {MAX_JOINTS} transforms: bake the bones alone.")
     kept: dict[_Path, bool] = {}  # transform -> whether it is, or hangs from, one with a position curve
     for node in sorted(nodes, key=lambda node: (len(node), node)):
         above = kept.get(node[:-1]) if node and node[:-1] in nodes else False

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from synthjax.errors import UserError
-from synthjax.motion.importers.reading import MAX_DEPTH, bad_line, number
+from synthjax.motion.importers.reading import MAX_DEPTH, MAX_JOINTS, bad_line, number
 
 # Numbers of a value in the lists of curves that are read.
 _WIDTHS = {"m_RotationCurves": 4, "m_EulerCurves": 3, "m_PositionCurves": 3, "m_ScaleCurves": 3}
@@ -122,6 +122,8 @@ def read_clip(path: Path, lines: list[str]) -> UnityClip:
             _finish(path, at, curve)
             curve = Curve(_WIDTHS[section], at)
             clip.curves[section].append(curve)
+            if len(clip.curves[section]) > MAX_JOINTS:
+                raise bad_line(path, at, f"more than {MAX_JOINTS} curves of one kind")
         word, _, value = text.strip().removeprefix("- ").partition(":")
         value = value.strip()
         if curve is not None:
