@@ -115,6 +115,7 @@ def _human(
         "left out": found.dropped,
         "up axis": found.up,
         "unit": found.unit,
+        "floor": found.floor,
         "neutral pose": found.neutral,
     }
     return Reading(motion, {what: how for what, how in facts.items() if how}, rig_table(match, source.joints))
