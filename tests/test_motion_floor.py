@@ -6,16 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from motion_sources import human, of_clip
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body, make_body
-from synthjax.motion.edit import continued
 from synthjax.motion.feet import held_flat
 from synthjax.motion.floor import fit_floor
-from synthjax.motion.humanoid import to_skeleton
-from synthjax.motion.kinematics import forward_kinematics
 from synthjax.motion.library import resolve_motions
-from synthjax.motion.rigs import match_rig
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
 from synthjax.motion.stances import find_stances, hysteresis, steady
@@ -28,21 +25,9 @@ def body() -> Body:
 
 @pytest.fixture(scope="module")
 def walk(body: Body) -> SourceMotion:
-    """Two cycles of the shipped walk and the joints of its body, z up, as a file would hold them."""
+    """Two cycles of the shipped walk."""
     (clip,) = resolve_motions("walk", body)
-    _, qpos = continued(clip, 0, 2 * clip.num_frames)
-    world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
-    rest = forward_kinematics(body.model, body.model.qpos0[None], np.zeros((1, body.model.nv)))
-    bones = tuple(body.bones)
-    rows = body.body_ids(tuple(body.bones.values()))
-    parents = [body.model.body_parentid[row] for row in rows]
-    return SourceMotion(
-        kind="test", take="", fps=60.0, joints=bones,
-        parents=tuple(list(rows).index(p) if p in rows else -1 for p in parents),
-        rest_positions=rest.xpos[0, rows], rest_rotations=rest.xquat[0, rows],
-        positions=world.xpos[:, rows], rotations=world.xquat[:, rows],
-        up="z", metres=1.0, roles={},
-    )  # fmt: skip
+    return of_clip(clip, body, 2 * clip.num_frames)
 
 
 def tilted(source: SourceMotion, turn: Rotation, height: float) -> SourceMotion:
@@ -57,8 +42,7 @@ def tilted(source: SourceMotion, turn: Rotation, height: float) -> SourceMotion:
 
 
 def skeleton(source: SourceMotion) -> tuple[SkeletonMotion, str]:
-    match = match_rig(source.joints, source.parents, source.roles, {})
-    motion, found = to_skeleton(source, match, name="walk", origin="test", licence="none")
+    motion, found = human(source)
     return motion, found.floor
 
 
