@@ -13,6 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from synthjax.bodies import Body
+from synthjax.motion.clip import Clip
+from synthjax.motion.edit import continued
+from synthjax.motion.humanoid import Finding, to_skeleton
+from synthjax.motion.kinematics import forward_kinematics
+from synthjax.motion.rigs import match_rig
+from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.source import SourceMotion
+
 # Joint, parent, offset from it in metres.
 FIGURE: tuple[tuple[str, str, tuple[float, float, float]], ...] = (
     ("Hips", "", (0.0, 0.0, 0.0)),
@@ -322,3 +331,24 @@ def anim(
     for kind, parts in curves.items():
         content += f"  m_{kind}Curves:{'' if parts else ' []'}\n" + "".join(parts)
     return content + "  m_ScaleCurves: []\n" + ANIM_TAIL.format(fps=FPS, end=times[-1])
+
+
+def of_clip(clip: Clip, body: Body, frames: int) -> SourceMotion:
+    """The joints of ``body`` in the first ``frames`` of ``clip``, z up, as a file would hold them."""
+    _, qpos = continued(clip, 0, frames)
+    world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
+    rest = forward_kinematics(body.model, body.model.qpos0[None], np.zeros((1, body.model.nv)))
+    rows = [body.body_names.index(name) for name in body.bones.values()]
+    parents = [int(body.model.body_parentid[row]) for row in rows]
+    return SourceMotion(
+        kind="test", take="", fps=clip.fps, joints=tuple(body.bones),
+        parents=tuple(rows.index(parent) if parent in rows else -1 for parent in parents),
+        rest_positions=rest.xpos[0, rows], rest_rotations=rest.xquat[0, rows],
+        positions=world.xpos[:, rows], rotations=world.xquat[:, rows],
+        up="z", metres=1.0, roles={},
+    )  # fmt: skip
+
+
+def human(source: SourceMotion) -> tuple[SkeletonMotion, Finding]:
+    match = match_rig(source.joints, source.parents, source.roles, {})
+    return to_skeleton(source, match, name="test", origin="test", licence="none")

@@ -17,6 +17,7 @@ from synthjax.motion.derive import make_clip
 from synthjax.motion.edit import cut, join, resample
 from synthjax.motion.kinematics import finite_velocities
 from synthjax.motion.library import resolve_motions
+from synthjax.motion.mirror import mirror
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,61 @@ def test_resampling_keeps_the_frames_that_stay(body: Body, clips: dict[str, Clip
     np.testing.assert_array_equal(odd.loop_offset, clips["walk"].loop_offset)
     with pytest.raises(UserError, match="no two frames"):
         resample(clips["kick"], body, 0.1)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_another_speed_is_the_same_motion_sooner(body: Body, loop: bool) -> None:
+    slow = wave(body, 60.0, 2.0, loop)
+    fast = resample(slow, body, 60.0, 1.25)
+    assert (fast.fps, fast.loop, fast.duration) == (60.0, loop, pytest.approx(1.6))
+    np.testing.assert_array_equal(fast.loop_offset, slow.loop_offset)
+    time = np.arange(fast.num_frames) / 60.0
+    phase = 2.0 * np.pi * 1.25 * time  # of the hinge's sine, by hand
+    hinge = body.joints.index("LeftLowerArm_X")
+    np.testing.assert_allclose(fast.qpos[:, 7 + hinge], 1.0 + 0.5 * np.sin(phase), atol=2e-3)
+    np.testing.assert_allclose(fast.qvel[2:-2, 6 + hinge], 1.25 * np.pi * np.cos(phase[2:-2]), atol=0.03)
+    np.testing.assert_allclose(fast.qvel[:, 0], 1.25 * 0.7, atol=1e-3)
+    if not loop:
+        np.testing.assert_allclose(fast.qvel[2:-2, 5], 1.25, atol=1e-3)  # it turns by one radian a second
+
+
+@pytest.mark.parametrize("name", ["walk", "kick", "cartwheel"])
+def test_a_mirrored_clip_has_its_sides_exchanged(body: Body, clips: dict[str, Clip], name: str) -> None:
+    clip = clips[name]
+    seen = mirror(clip, body)
+    across = np.array([1.0, -1.0, 1.0])
+    swapped = [
+        body.body_names.index(
+            other.replace("Left", "right").replace("Right", "Left").replace("right", "Right")
+        )
+        for other in body.body_names
+    ]
+    np.testing.assert_allclose(seen.xpos[:, swapped], clip.xpos * across, atol=1e-9)
+    np.testing.assert_allclose(seen.linvel[:, swapped], clip.linvel * across, atol=1e-6)
+    again = make_clip(body, name, clip.fps, clip.qpos, loop_offset=clip.loop_offset if clip.loop else None,
+                      source="", licence="")  # fmt: skip
+    np.testing.assert_array_equal(seen.contacts[:, swapped], again.contacts)
+    left, right = (body.body_names.index(f"{side}Foot") for side in ("Left", "Right"))
+    assert (clip.contacts[:, left] != clip.contacts[:, right]).any()
+    limits = body.model.jnt_range[1:]
+    assert (seen.qpos[:, 7:] > limits[:, 0] - 1e-3).all()
+    assert (seen.qpos[:, 7:] < limits[:, 1] + 1e-3).all()
+    twice = mirror(seen, body)
+    np.testing.assert_allclose(twice.qpos, clip.qpos, atol=1e-12)
+    np.testing.assert_array_equal(twice.loop_offset, clip.loop_offset)
+
+
+def test_a_users_body_is_mirrored_by_its_geometry() -> None:
+    body = make_body("examples/bodies/mjx_humanoid.toml")
+    rng = np.random.default_rng(0)
+    hinges = rng.uniform(-0.4, 0.4, (6, len(body.joints)))
+    qpos = np.concatenate([np.tile(body.standing_qpos[:7], (6, 1)), hinges], axis=-1)
+    clip = make_clip(body, "poses", 60.0, qpos, loop_offset=None, source="", licence="")
+    seen = mirror(clip, body)
+    for bone in ("UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot"):
+        left, right = (body.body_names.index(body.bones[f"{side}{bone}"]) for side in ("Left", "Right"))
+        for here, there in ((left, right), (right, left)):
+            np.testing.assert_allclose(seen.xpos[:, there], clip.xpos[:, here] * [1.0, -1.0, 1.0], atol=1e-6)
 
 
 def test_a_part_is_the_same_motion_elsewhere(body: Body, clips: dict[str, Clip]) -> None:
@@ -163,13 +219,20 @@ def test_the_commands_write_clips_under_their_files_names(
         ["cut", "kick", "--start", "0.2", "--end", "0.8", "--out", "clips/part.npz"],
         ["join", "clips/part.npz", "walk", "--blend", "0.1", "--out", "clips/both.npz"],
         ["resample", "walk", "--fps", "30", "--out", "clips/slow.npz"],
+        ["resample", "kick", "--speed", "1.5", "--out", "clips/quick.npz"],
+        ["mirror", "kick", "--out", "clips/left.npz"],
     ):
         assert cli.main(["motion", *args]) == 0, capsys.readouterr().err
     found = {clip.name: clip for clip in resolve_motions("clips", body)}
-    assert {name: clip.num_frames for name, clip in found.items()} == {"part": 37, "both": 108, "slow": 38}
+    assert {name: clip.num_frames for name, clip in found.items()} == {
+        "part": 37, "both": 108, "slow": 38, "quick": 62, "left": 93,
+    }  # fmt: skip
     assert load_clip(Path("clips/slow.npz"), body).loop
     assert cli.main(["motion", "cut", "kick", "--out", "clips/part.npz"]) == 2
     assert "there already" in capsys.readouterr().err
     assert cli.main(["motion", "resample", "walk", "--fps", "0", "--out", "clips/x.npz"]) == 2
+    assert cli.main(["motion", "resample", "walk", "--speed", "0", "--out", "clips/x.npz"]) == 2
+    assert cli.main(["motion", "resample", "walk", "--out", "clips/x.npz"]) == 2
+    assert "--speed" in capsys.readouterr().err
     assert cli.main(["motion", "cut", "all", "--out", "clips/x.npz"]) == 2
     assert "15 clips" in capsys.readouterr().err

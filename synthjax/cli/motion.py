@@ -1,11 +1,12 @@
-"""The commands ``synthjax motion``: import, check, list, preview, export, cut, join and resample."""
+"""The commands ``synthjax motion``: import, check, list, preview, export, cut, join,
+resample and mirror."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from synthjax.motion.rig_file import RigFile
     from synthjax.motion.skeleton import SkeletonMotion
 
+_SLOWEST, _FASTEST = 0.1, 10.0  # of a clip's other speed
 _Clip = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
 
 
@@ -58,6 +60,7 @@ class PreviewOptions:
     rig: Path | None = None  # mapping file of the source's rig, where its names are not known
     take: str | None = None  # which animation of a file that holds several; the longest if not given
     skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
+    loop: Literal["file", "auto", "no"] = "file"  # of a motion file: as motion import has it
 
 
 def motion_preview(args: list[str]) -> None:
@@ -78,6 +81,7 @@ def motion_preview(args: list[str]) -> None:
             clip, motion = _imported(file, body, options)
         else:
             given = [name for name in ("rig", "take", "skeleton") if getattr(options, name) is not None]
+            given += ["loop"] if options.loop != "file" else []
             if given and options.source is None:
                 raise UserError(f"--{given[0]} is for a motion file, and '{options.clip}' is a clip.")
             clip = _one_clip(options.clip, body)
@@ -93,7 +97,13 @@ def _imported(file: Path, body: Body, options: PreviewOptions) -> tuple[Clip, Sk
     from synthjax.motion.importers import ReadOptions
     from synthjax.motion.importing import Reading, read_onto
 
-    read = read_onto(file, body, options=ReadOptions(options.take, options.skeleton), rig=_rig(options.rig))
+    read = read_onto(
+        file,
+        body,
+        options=ReadOptions(options.take, options.skeleton),
+        rig=_rig(options.rig),
+        loop=options.loop,
+    )
     if not isinstance(read, Reading):
         return read, None
     from synthjax.motion.retarget import retarget
@@ -105,7 +115,8 @@ def _read_human(file: Path, options: PreviewOptions) -> SkeletonMotion:
     from synthjax.motion.importers import ReadOptions
     from synthjax.motion.importing import read_human
 
-    return read_human(file, options=ReadOptions(options.take, options.skeleton), rig=_rig(options.rig)).motion
+    what = ReadOptions(options.take, options.skeleton)
+    return read_human(file, options=what, rig=_rig(options.rig), loop=options.loop).motion
 
 
 def _rig(file: Path | None) -> RigFile | None:
@@ -241,28 +252,54 @@ def motion_join(args: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ResampleOptions:
-    """At which rate, and where the clip goes."""
+    """At which rate and speed, and where the clip goes."""
 
     clip: _Clip  # name of a shipped clip, or clip file
     out: Path  # clip file to write
-    fps: float  # frames a second
+    fps: float | None = None  # frames a second; the clip's own if not given
+    speed: float = 1.0  # times as fast as the clip
     body: str = "synth"  # or the mapping file of your own body
 
 
 def motion_resample(args: list[str]) -> None:
-    """Give a clip another frame rate."""
+    """Give a clip another frame rate or speed."""
     options = parse(motion_resample, "motion resample", ResampleOptions, args)
     from synthjax.motion.importers.reading import MAX_FPS
 
-    if not 1.0 <= options.fps <= MAX_FPS:
+    if options.fps is None and options.speed == 1.0:
+        raise UserError("Give another rate with --fps, another speed with --speed, or both.")
+    if options.fps is not None and not 1.0 <= options.fps <= MAX_FPS:
         raise UserError(f"--fps is {options.fps:g}: give a rate from 1 to {MAX_FPS:g}.")
+    if not _SLOWEST <= options.speed <= _FASTEST:
+        raise UserError(f"--speed is {options.speed:g}: give a number from {_SLOWEST:g} to {_FASTEST:g}.")
 
     def resampled(clips: list[Clip], body: Body) -> Clip:
         from synthjax.motion.edit import resample
 
-        return resample(clips[0], body, options.fps)
+        return resample(clips[0], body, options.fps or clips[0].fps, options.speed)
 
     _edit([options.clip], options.body, options.out, resampled)
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorOptions:
+    """Which clip, and where its mirror image goes."""
+
+    clip: _Clip  # name of a shipped clip, or clip file
+    out: Path  # clip file to write
+    body: str = "synth"  # or the mapping file of your own body
+
+
+def motion_mirror(args: list[str]) -> None:
+    """Exchange left and right in a clip."""
+    options = parse(motion_mirror, "motion mirror", MirrorOptions, args)
+
+    def mirrored(clips: list[Clip], body: Body) -> Clip:
+        from synthjax.motion.mirror import mirror
+
+        return mirror(clips[0], body)
+
+    _edit([options.clip], options.body, options.out, mirrored)
 
 
 def _edit(
@@ -317,4 +354,5 @@ MOTION_COMMANDS: dict[str, Command] = {
     "cut": motion_cut,
     "join": motion_join,
     "resample": motion_resample,
+    "mirror": motion_mirror,
 }

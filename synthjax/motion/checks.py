@@ -15,7 +15,7 @@ from rich.text import Text
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
-from synthjax.motion.importing import read_human
+from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.report import measure
@@ -36,6 +36,7 @@ class CheckOptions:
     body: str = "synth"  # or the mapping file of your own body
     against: Path | None = None  # motion file that the clip was imported from, for the key bodies' error
     rig: Path | None = None  # its mapping file, if it needed one
+    loop: Loop = "file"  # as it was imported with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,12 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
         raise UserError(f"'{options.clip}' are {len(clips)} clips: check one at a time.")
     if options.rig is not None and options.against is None:
         raise UserError("--rig belongs to the file that --against names: give both or neither.")
+    if options.loop != "file" and options.against is None:
+        raise UserError("--loop belongs to the file that --against names: give both or neither.")
     motion = None
     if options.against is not None:
         rig = None if options.rig is None else read_rig_file(options.rig)
-        motion = read_human(options.against, rig=rig).motion
+        motion = read_human(options.against, rig=rig, loop=options.loop).motion
     verdicts = check_clip(clips[0], body, motion)
     return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
 

@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
-from synthjax.motion.ground import ground_geoms
+from synthjax.motion.ground import ground_geoms, surface_points
 from synthjax.motion.kinematics import central_rate
 
 _FRICTION = 1.0
@@ -71,22 +71,9 @@ def _contact_edges(body: Body, data: mujoco.MjData, bodies: np.ndarray) -> np.nd
         owner = model.geom_bodyid[geom]
         if owner not in bodies:
             continue
-        corners = _corners(model, data, geom)
+        corners = surface_points(model, data, geom)
         for point in corners[corners[:, 2] < corners[:, 2].min() + _REACH]:
             mujoco.mj_jac(model, data, jacobian, None, point, owner)
             for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 edges.append(np.array([_FRICTION * x, _FRICTION * y, 1.0]) @ jacobian)
     return np.array(edges)
-
-
-def _corners(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.ndarray:
-    """(K, 3) surface points of a geom that can bear load: a box's corners, a capsule's ends, a centre."""
-    size, kind = model.geom_size[geom], model.geom_type[geom]
-    centre, axes = data.geom_xpos[geom], data.geom_xmat[geom].reshape(3, 3)
-    if kind == mujoco.mjtGeom.mjGEOM_BOX:
-        signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
-        return centre + (signs * size) @ axes.T
-    down = np.array([0.0, 0.0, -size[0]])
-    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
-        return centre + down + np.array([[-size[1]], [size[1]]]) * axes[:, 2]
-    return (centre + down)[None]

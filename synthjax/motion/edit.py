@@ -19,16 +19,18 @@ from synthjax.motion.seam import close_cycle, displace, smoothstep
 _RIM = 10  # frames beyond either end of a loop that a spline through it sees
 
 
-def resample(clip: Clip, body: Body, fps: float) -> Clip:
-    """``clip`` at ``fps`` instead, by cubic splines; it is stretched to a whole number of frames.
+def resample(clip: Clip, body: Body, fps: float, speed: float = 1.0) -> Clip:
+    """``clip`` at ``fps`` instead, ``speed`` times as fast, by cubic splines.
+
+    It is stretched to a whole number of frames.
 
     Raises:
       UserError: fewer than two frames would be left.
     """
-    frames = round(clip.duration * fps) + (0 if clip.loop else 1)
+    frames = round(clip.duration / speed * fps) + (0 if clip.loop else 1)
     if frames < 2:
         raise UserError(
-            f"'{clip.name}' lasts {clip.duration:.2f} s: that is no two frames at {fps:g} a second."
+            f"'{clip.name}' lasts {clip.duration / speed:.2f} s: that is no two frames at {fps:g} a second."
         )
     rim = _RIM if clip.loop else 0
     old, qpos = continued(clip, -rim, clip.num_frames + rim)

@@ -16,7 +16,7 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
 _FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
 _FLIGHT_RISE = 0.04  # m
-_FLIGHT_EDGE = 0.035  # s
+FLIGHT_EDGE = 0.035  # s
 _LEVEL_SMOOTHING = 0.04  # s, standard deviation
 
 
@@ -44,6 +44,19 @@ def lowest_points(body: Body, qpos: np.ndarray) -> np.ndarray:
         owner = model.geom_bodyid[geom]
         out[:, owner] = np.minimum(out[:, owner], centre[:, i] - _reach_down(model, geom, up[:, i]))
     return out
+
+
+def surface_points(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.ndarray:
+    """(K, 3) surface points of a geom that can bear load: a box's corners, a capsule's ends, a centre."""
+    size, kind = model.geom_size[geom], model.geom_type[geom]
+    centre, axes = data.geom_xpos[geom], data.geom_xmat[geom].reshape(3, 3)
+    if kind == mujoco.mjtGeom.mjGEOM_BOX:
+        signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
+        return centre + (signs * size) @ axes.T
+    down = np.array([0.0, 0.0, -size[0]])
+    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        return centre + down + np.array([[-size[1]], [size[1]]]) * axes[:, 2]
+    return (centre + down)[None]
 
 
 def _reach_down(model: mujoco.MjModel, geom: int, up: np.ndarray) -> np.ndarray:
@@ -79,11 +92,11 @@ def centre_of_mass(body: Body, qpos: np.ndarray) -> np.ndarray:
     return out
 
 
-def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
+def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool, edge: float = FLIGHT_EDGE) -> np.ndarray:
     """Which frames are without support, (T,) bool.
 
     A flight is an interval in which the lowest point rises by more than :data:`_FLIGHT_RISE` while
-    the centre of mass falls freely, widened by :data:`_FLIGHT_EDGE` of take-off and landing.
+    the centre of mass falls freely, widened by ``edge`` seconds of take-off and landing.
     """
     lowest = _unrolled(lowest_points(body, qpos).min(axis=-1), loop)
     height = _unrolled(centre_of_mass(body, qpos)[:, 2], loop)
@@ -92,10 +105,10 @@ def flights(body: Body, qpos: np.ndarray, fps: float, loop: bool) -> np.ndarray:
     flight = np.zeros(len(lowest), dtype=bool)
     for start, stop in intervals(lowest > np.percentile(lowest, 25) + _FLIGHT_RISE):
         flight[start:stop] = acceleration[start:stop].mean() < -0.5 * 9.81
-    edge = round(_FLIGHT_EDGE * fps)
+    rim = round(edge * fps)
     for start, stop in intervals(flight | falling):
         if flight[start:stop].any():
-            flight[max(0, start - edge) : stop + edge] = True
+            flight[max(0, start - rim) : stop + rim] = True
     return _one_cycle(flight, loop)
 
 
@@ -122,12 +135,13 @@ def floor_level(body: Body, qpos: np.ndarray, fps: float, loop: bool, flight: np
     """Height (T,) by which each frame must be lowered for its support to stand on the floor.
 
     Where the figure is supported, that is its lowest point; across flights it is interpolated, so
-    that a jump keeps its height.  Smoothing keeps the root's path free of jerks.
+    that a jump keeps its height, but never above the lowest point.  Smoothing keeps the root's path free
+    of jerks.
     """
     lowest = _unrolled(lowest_points(body, qpos).min(axis=-1), loop)
     supported = ~_unrolled(flight, loop)
     times = np.arange(len(lowest))
-    level = np.interp(times, times[supported], lowest[supported])
+    level = np.minimum(np.interp(times, times[supported], lowest[supported]), lowest)
     return _one_cycle(gaussian_filter1d(level, _LEVEL_SMOOTHING * fps, mode="nearest"), loop)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
+from synthjax.motion.floor import fit_floor
 from synthjax.motion.rigs import WANTED, RigMatch
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
@@ -26,8 +27,8 @@ _LEG = 0.85  # m, of a grown-up, from hip to ankle
 _UPRIGHT = 0.7  # least cosine between the parts of a standing figure and the vertical
 _STRAY_JUMP = 0.15  # rad, mean over the joints, of a frame that does not belong to the motion
 _STRAY_RATIO = 8.0  # and so many times the usual step
-_STANCE_SPEED = 0.25  # leg lengths a second, slower feet may stand
-_STANCE_HEIGHT = 0.06  # leg lengths above the lowest place of the ankle
+_STANCE_SPEED = 0.35  # leg lengths a second, slower feet may stand
+_STANCE_HEIGHT = 0.04  # leg lengths above the lowest place of the ankle
 _LEVEL_FRAMES = 6  # fewer say nothing about what is level
 _LEVEL_SPREAD = np.radians(20.0)  # of the normals in them
 _LEVEL_TILT = np.radians(45.0)  # largest that a rest pose is wrong by
@@ -41,6 +42,7 @@ class Finding:
     unit: str
     neutral: str
     dropped: str  # empty if all frames were kept
+    floor: str
 
 
 def to_skeleton(
@@ -79,6 +81,10 @@ def to_skeleton(
     world = [turn * Rotation.from_quat(quats[:, i], scalar_first=True) for i in range(len(bones))]
     rest_world = turn * Rotation.from_quat(rest_quats, scalar_first=True)
 
+    floor = fit_floor(positions[:, _soles(at)], source.fps, scale * leg)
+    positions = floor.levelled(positions)
+    world = [floor.turn * rotation for rotation in world]
+
     neutral = "the file's rest pose"
     if not _stands(rest, at):
         frame = int(np.argmax([_uprightness(p, at) for p in positions]))
@@ -108,7 +114,13 @@ def to_skeleton(
         licence=licence,
     )
     dropped = "the first frame, a pose from which the motion jumps" if start else ""
-    return motion, Finding(up_words, unit_words, neutral, dropped)
+    return motion, Finding(up_words, unit_words, neutral, dropped, floor.words)
+
+
+def _soles(at: dict[str, int]) -> list[int]:
+    """The balls of the feet, or the ankles of a source without toes: points at one height over the floor."""
+    toes = [at[f"{side}Toes"] for side in ("Left", "Right") if f"{side}Toes" in at]
+    return toes if len(toes) == 2 else [at["LeftFoot"], at["RightFoot"]]
 
 
 def _parent(bone: str, at: dict[str, int]) -> int:
@@ -229,7 +241,9 @@ def _recalibrate(
     for side in ("Left", "Right"):
         i, toes = at[f"{side}Foot"], at.get(f"{side}Toes")
         along = None if toes is None else ahead.inv().apply(rest[toes] - rest[i])
-        canonical[i] = canonical[i] * _neutral_foot(canonical[i], positions[:, i] / leg, along, fps)
+        ball = positions[:, i if toes is None else toes] / leg
+        neutral = _neutral_foot(canonical[i], positions[:, i, 2] / leg, ball, along, fps)
+        canonical[i] = canonical[i] * neutral
     trunk = positions[:, at["Neck"]] - positions[:, at["Hips"]]
     upright = trunk[:, 2] > _UPRIGHT * np.linalg.norm(trunk, axis=-1)
     if "Head" not in at or not upright.mean() > 0.5:
@@ -238,14 +252,17 @@ def _recalibrate(
     return "; soles level while they stand, the head at its median"
 
 
-def _neutral_foot(foot: Rotation, ankle: np.ndarray, along: np.ndarray | None, fps: float) -> Rotation:
+def _neutral_foot(
+    foot: Rotation, ankle: np.ndarray, ball: np.ndarray, along: np.ndarray | None, fps: float
+) -> Rotation:
     """How the foot's neutral pose lies in the file's: level while it stands, and the toes ahead.
 
-    In many rest poses, such as those of Acclaim files with their legs apart, it is not.  ``ankle`` (T, 3) is
-    in leg lengths, ``along`` (3,) leads from it to the toes in the foot's axes, if the file has any.
+    In many rest poses, such as those of Acclaim files with their legs apart, it is not.  The foot stands
+    while its ``ball`` (T, 3) does, whether or not the ankle moves on over it, and the ``ankle`` (T,) is low,
+    both in leg lengths; ``along`` (3,) leads from it to the toes in the foot's axes, if the file has any.
     """
-    speed = np.linalg.norm(np.gradient(ankle, 1.0 / fps, axis=0), axis=-1)
-    height = ankle[:, 2] - np.percentile(ankle[:, 2], 2)
+    speed = np.linalg.norm(np.gradient(ball, 1.0 / fps, axis=0), axis=-1)
+    height = ankle - np.percentile(ankle, 2)
     level = _level(foot, (speed < _STANCE_SPEED) & (height < _STANCE_HEIGHT))
     if along is None:
         return level

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import RenderableType
@@ -17,6 +17,7 @@ from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import save_clip
+from synthjax.motion.cycles import find_cycle, looped
 from synthjax.motion.derive import make_clip
 from synthjax.motion.humanoid import to_skeleton
 from synthjax.motion.importers import ReadOptions, read_source
@@ -29,6 +30,9 @@ from synthjax.motion.rigs import demand_humanoid, match_rig, rig_table
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.source import SourceMotion
 
+# Whether a motion becomes a loop: as its file says, the cleanest cycle that is found in it, or not at all.
+Loop = Literal["file", "auto", "no"]
+
 
 @dataclasses.dataclass(frozen=True)
 class ImportOptions:
@@ -40,6 +44,7 @@ class ImportOptions:
     rig: Path | None = None  # mapping file of the source's rig, where its names are not known
     take: str | None = None  # which animation of a file that holds several; the longest if not given
     skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
+    loop: Loop = "file"  # whether to make a loop: as the file says, of the cleanest cycle in it, or no
     fps: float | None = None  # frames a second of a .csv file; 30 if not given
     source: str = ""  # where the motion came from, kept in the clip; the file's name if not given
     licence: str = "unknown"  # its terms, kept in the clip
@@ -59,15 +64,16 @@ def read_human(
     *,
     options: ReadOptions | None = None,
     rig: RigFile | None = None,
+    loop: Loop = "file",
     origin: str = "",
     licence: str = "unknown",
 ) -> Reading:
     """The human motion in ``path``; ``origin`` says where it came from, by default the file's name.
 
     Raises:
-      UserError: the file cannot be read, or its rig is not a human's.
+      UserError: the file cannot be read, its rig is not a human's, or ``loop`` is "auto" and none is in it.
     """
-    return _human(read_source(path, options or ReadOptions()), path, rig or RigFile(), origin, licence)
+    return _human(read_source(path, options or ReadOptions()), path, rig or RigFile(), loop, origin, licence)
 
 
 def read_onto(
@@ -76,27 +82,32 @@ def read_onto(
     *,
     options: ReadOptions,
     rig: RigFile | None = None,
+    loop: Loop = "file",
     origin: str = "",
     licence: str = "unknown",
 ) -> Clip | Reading:
     """The clip in ``path`` if it is on the own skeleton of ``body``, else a human motion to be retargeted.
 
     Raises:
-      UserError: as of :func:`read_human`.
+      UserError: as of :func:`read_human`, or ``loop`` is given for a clip on the own skeleton.
     """
     source = read_source(path, options)
     own = own_clip(source, path, body, origin=origin, licence=licence)
-    return _human(source, path, rig or RigFile(), origin, licence) if own is None else own
+    if own is not None and loop != "file":
+        raise UserError(f"'{path}' has the body's own skeleton: leave out --loop, and use motion cut --loop.")
+    return _human(source, path, rig or RigFile(), loop, origin, licence) if own is None else own
 
 
 def _human(
-    source: SourceMotion | SkeletonMotion, path: Path, rig: RigFile, origin: str, licence: str
+    source: SourceMotion | SkeletonMotion, path: Path, rig: RigFile, loop: Loop, origin: str, licence: str
 ) -> Reading:
     if isinstance(source, SkeletonMotion):
         if rig.file is not None:
             raise UserError(f"'{path}' is of a format that fixes its figure: leave out --rig.")
         motion = dataclasses.replace(source, name=path.stem, source=origin or path.name, licence=licence)
-        return Reading(motion, {"format": "DeepMimic", "frames": _frames(motion)}, None)
+        facts = {"format": "DeepMimic", "frames": _frames(motion)}
+        motion, facts["loop"] = _looped(motion, loop)
+        return Reading(motion, facts, None)
     match = match_rig(source.joints, source.parents, source.roles, rig.joints(source.joints))
     demand_humanoid(match, source.joints, str(path))
     motion, found = to_skeleton(
@@ -115,9 +126,28 @@ def _human(
         "left out": found.dropped,
         "up axis": found.up,
         "unit": found.unit,
+        "floor": found.floor,
         "neutral pose": found.neutral,
     }
+    motion, facts["loop"] = _looped(motion, loop)
     return Reading(motion, {what: how for what, how in facts.items() if how}, rig_table(match, source.joints))
+
+
+def _looped(motion: SkeletonMotion, loop: Loop) -> tuple[SkeletonMotion, str]:
+    """``motion`` as ``loop`` asks, and what was found, for people."""
+    if loop == "no":
+        return dataclasses.replace(motion, loop=False), "no, as asked"
+    if motion.loop:
+        return motion, "the whole file, as it says"
+    cycle = find_cycle(motion)
+    if loop == "file":
+        return motion, "" if cycle is None else f"no; --loop auto would take {cycle.words(motion.fps)}"
+    if cycle is None:
+        raise UserError(
+            f"Motion '{motion.name}' comes back to no pose cleanly enough for a loop: leave out --loop, or "
+            "choose a part with motion cut --loop."
+        )
+    return looped(motion, cycle), cycle.words(motion.fps)
 
 
 def _frames(motion: SkeletonMotion) -> str:
@@ -152,6 +182,7 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
             body,
             options=ReadOptions(options.take, options.skeleton),
             rig=None if options.rig is None else read_rig_file(options.rig),
+            loop=options.loop,
             origin=options.source,
             licence=options.licence,
         )
@@ -179,6 +210,8 @@ def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, str]:
     for name in ("rig", "take", "skeleton"):
         if getattr(options, name) is not None:
             raise UserError(f"'{options.file}' holds joint angles of a body: leave out --{name}.")
+    if options.loop != "file":
+        raise UserError(f"'{options.file}' holds joint angles: leave out --loop, and use motion cut --loop.")
     fps = CSV_FPS if options.fps is None else options.fps
     qpos, unit = read_qpos_csv(options.file, body, fps)
     origin = options.source or options.file.name

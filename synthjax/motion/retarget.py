@@ -7,11 +7,13 @@ import numpy as np
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
 from synthjax.motion.derive import make_clip
+from synthjax.motion.feet import bend_ends
 from synthjax.motion.inverse import solve
 from synthjax.motion.kinematics import hinge_limits
-from synthjax.motion.planting import bend_ends, plant
+from synthjax.motion.planting import plant
 from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.stances import find_stances
 from synthjax.motion.targets import make_targets
 
 FPS = 60.0
@@ -31,7 +33,9 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
         qpos, offset = close_cycle(body.model, qpos, fps)
     qpos = smooth(qpos, _SMOOTHING * fps, offset)
     qpos = bend_ends(body, qpos, fps, motion.loop)
-    qpos = plant(body, qpos, fps, offset, motion.stance_speed)
+    # A loop comes without its closing frame.
+    stances = {foot: ends[: len(qpos)] for foot, ends in find_stances(motion, body, fps).items()}
+    qpos = plant(body, qpos, fps, offset, stances, motion.stance_speed)
     # Closing and smoothing may have carried a hinge a little beyond its stop.
     qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)
     return make_clip(

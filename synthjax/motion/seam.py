@@ -70,16 +70,6 @@ def smooth(qpos: np.ndarray, frames: float, loop_offset: np.ndarray | None) -> n
     return out
 
 
-def smooth_change(
-    model: mujoco.MjModel, before: np.ndarray, after: np.ndarray, frames: float, loop: bool
-) -> np.ndarray:
-    """``before`` (T, nq) and its smoothed change to ``after`` (T, nq): the motion itself stays crisp."""
-    change = np.stack([differentiate(model, b, a, 1.0) for b, a in zip(before, after, strict=True)])
-    return displace(
-        model, before, gaussian_filter1d(change, frames, axis=0, mode="wrap" if loop else "nearest")
-    )
-
-
 def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """From 0 at ``low`` to 1 at ``high`` with no slope at either, of any shape."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)

@@ -51,7 +51,7 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
         raise UserError(
             f"Motion '{motion.name}' lacks the bones {', '.join(missing)}: map them to the source's names."
         )
-    points, orientation = _resample(motion, fps)
+    points, orientation = resample_motion(motion, fps)
     rest = _rest_positions(body)
     chest = next(bone for bone in ("UpperChest", "Chest", "Spine") if bone in motion.bones)
 
@@ -67,7 +67,7 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
 
     middle = 0.5 * (points["LeftUpperLeg"] + points["RightUpperLeg"])
     rest_middle = 0.5 * (rest["LeftUpperLeg"] + rest["RightUpperLeg"])
-    scale = _leg_length(rest) / _leg_length(dict(zip(motion.bones, motion.rest, strict=True)))
+    scale = body_scale(motion, body)
     positions = {"Hips": scale * middle + hips.apply(rest["Hips"] - rest_middle)}
     parent = "Hips"
     for bone in spine:
@@ -88,7 +88,7 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
     return _face_forward(Targets(fps, positions, rotations, motion.loop))
 
 
-def _resample(motion: SkeletonMotion, fps: float) -> tuple[dict[str, np.ndarray], dict[str, Rotation]]:
+def resample_motion(motion: SkeletonMotion, fps: float) -> tuple[dict[str, np.ndarray], dict[str, Rotation]]:
     """Cubic splines of joint positions and orientations, both ends included."""
     frames = round(motion.duration * fps) + 1
     old = np.linspace(0.0, 1.0, len(motion.positions))
@@ -106,6 +106,11 @@ def _rest_positions(body: Body) -> dict[str, np.ndarray]:
     data = mujoco.MjData(body.model)
     mujoco.mj_kinematics(body.model, data)
     return {bone: data.body(name).xpos.copy() for bone, name in body.bones.items()}
+
+
+def body_scale(motion: SkeletonMotion, body: Body) -> float:
+    """Length of the legs of ``body`` in those of ``motion``."""
+    return _leg_length(_rest_positions(body)) / _leg_length(dict(zip(motion.bones, motion.rest, strict=True)))
 
 
 def _leg_length(rest: dict[str, np.ndarray]) -> float:
