@@ -233,7 +233,7 @@ def test_command_writes_a_bundle_that_runs_without_jax(
     assert f"Bundle: {run_dir / 'bundle.zip'}" in shown.replace("\n", "")
     assert "observations of whole rollouts" in shown
     rows = json.loads(zip_entry(run_dir / "bundle.zip", "manifest.json"))["files"]
-    assert {row["name"] for row in rows if row["part"] == "training"} == {"finetune.tflite", "params.bin"}
+    assert {row["name"] for row in rows if row["part"] == "training"} == exporting.TRAINING
     np.save(tmp_path / "observations.npy", rollouts.observation[:5, 0])
     code = f"""
 import sys

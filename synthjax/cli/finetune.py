@@ -101,7 +101,7 @@ class _Progress:
         for row in rounds[self._told :]:
             verdict = "taken" if row.taken else "rolled back"
             self._console.print(
-                f"round {row.number}: return {row.reward:.1f} (best {row.best:.1f}), {verdict}; "
+                f"round {row.number}: return {_number(row.reward)} (best {row.best:.1f}), {verdict}; "
                 f"KL {row.kl:.2g}, {row.steps} train steps",
                 soft_wrap=True,
             )
@@ -118,3 +118,7 @@ def _lived(session: Any, options: FinetuneOptions, progress: _Progress) -> dict[
     phases = {"without training": session.live(alone, learning=False, load=load)}
     beside = progress.phase(options.seconds, options.steps)
     return phases | {"with training": session.live(beside, load=load)}
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1f}"

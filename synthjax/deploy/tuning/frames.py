@@ -38,7 +38,6 @@ class Frames:
     budget: float  # s
     # When it should have begun, s; how long after that it ended; the throttle's share; train steps so far.
     rows: list[tuple[float, float, float, int]] = dataclasses.field(default_factory=list)
-    late: int = 0  # frames that were skipped, since the one before took too long
 
     def add(self, begin: float, seconds: float, share: float, steps: int) -> None:
         """One frame; see ``rows``."""
@@ -61,7 +60,8 @@ class Frames:
             "p50_ms": float(p50),
             "p99_ms": float(p99),
             "longest_ms": float(1e3 * seconds.max()),
-            "lost": float(np.sum(seconds > self.budget)),
+            # A frame that ends late takes the place of those that should have ended meanwhile.
+            "lost": float(np.sum(seconds // self.budget)),
             "train_steps_per_second": (last[3] - first[3]) / max(last[0] - first[0], 1e-9),
         }
 
@@ -74,7 +74,7 @@ def plot(frames: Frames, path: Path) -> None:
 
     rows = np.array(frames.rows)
     begin = rows[:, 0] - rows[0, 0]
-    bins = np.arange(0.0, begin[-1] + 1.0, 0.5)
+    bins = np.arange(0.0, begin[-1], 0.5)
     steps = np.interp(bins, begin, rows[:, 3])
     panels = (
         ("frame time, ms (line: budget)", begin, 1e3 * rows[:, 1], 1e3 * frames.budget),

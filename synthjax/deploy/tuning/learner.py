@@ -34,8 +34,7 @@ class Round:
     number: int
     steps: int  # train steps so far, those of rejected rounds included
     taken: bool
-    why: str
-    reward: float  # mean return of the held-out episodes
+    reward: float | None  # mean return of the held-out episodes; None: its numbers were not finite
     best: float  # the same of the best policy that was taken
     kl: float  # from the shipped policy, nats per action
     shrunk: float  # share of the way from the shipped policy that the bound has left
@@ -89,6 +88,9 @@ class Learner:
             if not kl <= self.config.round_kl:
                 break
         vectors[_RATE] = rate * np.float32(self._faster(kl, steps / len(minibatches)))
+        if not all(np.isfinite(vector).all() for vector in vectors.values()):
+            self._note(self.snapshot, taken=False, share=0.0)
+            return
         policy, share = yield from self._within_bound(vectors, rollout)
         candidate = dataclasses.replace(policy, rounds=self.snapshot.rounds + 1, steps=self.steps)
         yield from self._decide(candidate, share)
@@ -137,8 +139,7 @@ class Learner:
             yield
             if kl <= self.config.kl_bound:
                 return dataclasses.replace(policy, kl=kl), share
-            # Nearly quadratic in the share; NaN goes to the shipped policy.
-            share *= 0.97 * math.sqrt(self.config.kl_bound / kl) if math.isfinite(kl) else 0.0
+            share *= 0.97 * math.sqrt(self.config.kl_bound / kl)  # it is nearly quadratic in the share
         return self._shipped, 0.0
 
     def _divergence(self, policy: Snapshot, observations: np.ndarray, base: np.ndarray) -> float:
@@ -152,27 +153,24 @@ class Learner:
     def _decide(self, candidate: Snapshot, share: float) -> Iterator[None]:
         assert self._best is not None
         got: list[float] = []
-        finite = all(np.isfinite(vector).all() for vector in candidate.vectors.values())
-        if finite:
-            yield from self._episodes(candidate, got)
-        returns = np.array(got) if finite else np.full_like(self._best, np.nan)
+        yield from self._episodes(candidate, got)
+        returns = np.array(got)
+        candidate = dataclasses.replace(candidate, reward=float(returns.mean()))
         difference = returns - self._best
         # A policy counts as worse if it is so by more than the error of the comparison.
-        error = float(np.std(difference)) / math.sqrt(len(difference))
-        taken = finite and float(np.mean(difference)) >= -error
-        why = "held-out episodes" if finite else "numbers that are not finite"
+        taken = float(difference.mean()) >= -float(difference.std()) / math.sqrt(len(difference))
         if taken:
-            candidate = dataclasses.replace(candidate, reward=float(returns.mean()))
             self._accepted(candidate)
             self.snapshot = candidate
-            if np.mean(difference) > 0.0:
+            if difference.mean() > 0.0:
                 self._best = returns
-        self.rounds.append(
-            Round(
-                number=len(self.rounds) + 1, steps=self.steps, taken=taken, why=why,
-                reward=float(returns.mean()), best=float(self._best.mean()), kl=candidate.kl, shrunk=share,
-            )
-        )  # fmt: skip
+        self._note(candidate, taken, share, candidate.reward)
+
+    def _note(self, policy: Snapshot, taken: bool, share: float, reward: float | None = None) -> None:
+        assert self._best is not None
+        best = float(self._best.mean())
+        row = Round(len(self.rounds) + 1, self.steps, taken, reward, best, policy.kl, share)
+        self.rounds.append(row)
 
     def _episodes(self, snapshot: Snapshot, returns: list[float]) -> Iterator[None]:
         """The held-out episodes, which give way every few control steps."""

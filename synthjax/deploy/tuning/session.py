@@ -117,9 +117,7 @@ class Session:
                 end = pace.now()
                 self.throttle.frame(end, end - due)
                 frames.add(due, end - due, self.throttle.share, self.learner.steps)
-                skipped = max(int((end - due) / budget), 0)
-                frames.late += skipped
-                due += (1 + skipped) * budget
+                due += (1 + int((end - due) / budget)) * budget
         return frames
 
     def evaluate(self, snapshot: Snapshot, episodes: int, changed: bool = True) -> np.ndarray:
