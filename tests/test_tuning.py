@@ -267,7 +267,12 @@ def test_pause_and_stop_let_the_step_in_flight_end() -> None:
         assert (slow.begun, slow.ended) == (done, done)
         worker.resume()
     wait_for(slow, slow.ended + 1)
-    worker.pause()
+    with worker._between:  # the thread is admitted and waits for this when the pause comes
+        time.sleep(0.05)
+        done = slow.begun
+        worker._running.clear()
+    time.sleep(0.05)
+    assert slow.begun == done
     worker.stop()  # also out of a pause
     assert slow.begun == slow.ended
     assert not any(thread.name == "fine-tuning" for thread in threading.enumerate())

@@ -126,7 +126,8 @@ def reward_gate(reward: Model, carried: np.ndarray, rollouts: Rollouts) -> Figur
             out = reward({**sensors, **actions, **place})
             if bool(out["terminated"][0]) != bool(rollouts.terminated[t, world]):
                 stop("reward", f"step {t} of episode {world} ends it here or in training, not in both")
-            worst = max(worst, float(abs(out["reward"][0] - rollouts.reward[t, world])))
+            # Unlike max, it hands NaN on.
+            worst = float(np.maximum(worst, abs(out["reward"][0] - rollouts.reward[t, world])))
             if rollouts.ended[t, world]:
                 break
             memory = {"memory": out["memory_next"]} if memory else {}
