@@ -96,7 +96,7 @@ class Core:
 def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
     core, end = Core(), time.perf_counter() + 60.0 * minutes
     allowed = 1.0 if real_time else OTHERS
-    learning = LearningConfig(epochs=20, round_kl=np.inf, episodes=4)
+    learning = LearningConfig(epochs=20, round_kl=1e9, episodes=4)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(bundle, SessionConfig(learning=learning), Path(folder))
         with session:

@@ -54,14 +54,14 @@ def finetune(args: list[str]) -> None:
     folder = options.out or options.bundle.with_name(f"{options.bundle.stem}-finetuned")
     config = SessionConfig(**{f.name: getattr(options, f.name) for f in dataclasses.fields(SessionConfig)})
     console = Console(markup=False, highlight=False)
-    with Session(load_bundle(path), config, folder, options.env) as session, console.status("") as status:
+    with Session(load_bundle(path), config, folder, options.env) as session:
         session.check_episodes(options.report_episodes)
-        ask = _Progress(session, options, console, status)
-        with interrupts.stops(ask.stop):
-            phases = _lived(session, options, ask)
+        progress = _Progress(session, console)
+        with interrupts.stops(progress.stop):
+            phases = _lived(session, options, progress)
             session.close()
-        status.update("evaluating")
-        figures = report.report(session, phases, report.rewards(session, options.report_episodes))
+        with console.status("evaluating"):  # no sooner: what turns there would take time from frames
+            figures = report.report(session, phases, report.rewards(session, options.report_episodes))
     report.write(figures, folder / report.REPORT)
     table = Table.grid(padding=(0, 2))
     for row in report.rows(figures):
@@ -76,8 +76,8 @@ def finetune(args: list[str]) -> None:
 class _Progress:
     """Says when a life is over, and meanwhile what is going on."""
 
-    def __init__(self, session: Any, options: FinetuneOptions, console: Console, status: Any):
-        self._session, self._options, self._console, self._status = session, options, console, status
+    def __init__(self, session: Any, console: Console):
+        self._session, self._console = session, console
         self._told, self._stopped = 0, False
 
     def stop(self) -> None:

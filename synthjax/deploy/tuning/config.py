@@ -20,10 +20,7 @@ class BodyChange:
     weak_strength: float = 0.5  # of those motors
 
     def __post_init__(self) -> None:
-        for field in ("mass", "friction", "strength", "weak_strength"):
-            value = getattr(self, field)
-            if not 0.0 < value < math.inf:
-                raise UserError(f"--change.{field.replace('_', '-')} is {value}: give a number above zero.")
+        _check_positive("change", self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +34,9 @@ class LearningConfig:
     episodes: int = 16  # held out, by which a policy is judged
     control_steps_per_turn: int = 8  # of those episodes between two admissions, about a train step's time
 
+    def __post_init__(self) -> None:
+        _check_positive("learning", self)
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionConfig:
@@ -47,3 +47,10 @@ class SessionConfig:
     change: BodyChange = dataclasses.field(default_factory=BodyChange)  # of the body
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
     seed: int = 0  # of starts, noise and shuffling
+
+
+def _check_positive(group: str, settings: BodyChange | LearningConfig) -> None:
+    """Raises UserError if a number among the settings is not above zero, or not finite."""
+    for name, value in vars(settings).items():
+        if not isinstance(value, str) and not 0.0 < value < math.inf:
+            raise UserError(f"--{group}.{name.replace('_', '-')} is {value}: give a number above zero.")

@@ -79,7 +79,8 @@ class Learner:
         rate, kl = vectors[_RATE], 0.0
         orders = [self._rng.permutation(rollout.size) for _ in range(self.config.epochs)]
         minibatches = np.concatenate(orders).reshape(-1, self.minibatch)
-        for steps, rows in enumerate(minibatches, 1):  # noqa: B007
+        first = self.steps
+        for rows in minibatches:
             out = self._step({**vectors, **{name: values[rows] for name, values in batch.items()}})
             vectors = {name: out[f"{name}_next"] for name in vectors} | {_RATE: rate}
             kl = float(out["kl"][0])
@@ -87,7 +88,7 @@ class Learner:
             yield
             if not kl <= self.config.round_kl:
                 break
-        vectors[_RATE] = rate * np.float32(self._faster(kl, steps / len(minibatches)))
+        vectors[_RATE] = rate * np.float32(self._faster(kl, (self.steps - first) / len(minibatches)))
         if not all(np.isfinite(vector).all() for vector in vectors.values()):
             self._note(self.snapshot, taken=False, share=0.0)
             return
