@@ -63,6 +63,7 @@ def rollouts_of(agent: Any, state: Any) -> tuple[Rollouts, dict[str, np.ndarray]
     rollouts = Rollouts(
         inputs={}, start=np.zeros((5, 1)), heading_length=rest + 1.0, observation=obs,
         action=expected["action"], control=expected["offset"], reward=rest, ended=rest > 0,
+        terminated=rest > 0, sensors={}, memory=np.zeros((5, 0)),
     )  # fmt: skip
     return rollouts, expected
 

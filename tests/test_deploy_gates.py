@@ -22,7 +22,8 @@ OBSERVATION = (2.0 * QPOS + STEP).astype(np.float32)
 ROLLOUTS = Rollouts(
     inputs={"qpos": QPOS}, start=np.zeros((N, 1), np.float32), heading_length=np.ones((T, N)),
     observation=OBSERVATION, action=np.tanh(OBSERVATION), control=STEP + 0.5 * np.tanh(OBSERVATION),
-    reward=np.ones((T, N)), ended=np.zeros((T, N), bool),
+    reward=np.ones((T, N)), ended=np.zeros((T, N), bool), terminated=np.zeros((T, N), bool),
+    sensors={"height": QPOS[..., :1]}, memory=np.zeros((N, 1), np.float32),
 )  # fmt: skip
 EXPECTED = {"action": np.tanh(OBSERVATION), "offset": 0.5 * np.tanh(OBSERVATION)}
 
@@ -60,7 +61,8 @@ def stopped(gate: str) -> pytest.RaisesExc:
 
 
 def test_what_is_right_passes_and_is_measured() -> None:
-    figures, seen, base = observed()
+    figures, seen, base, carried = observed()
+    np.testing.assert_array_equal(carried, STEP + 1.0)
     figures |= gates.policy_gate(Infer(5e-5), EXPECTED, ROLLOUTS, "float32")  # type: ignore[arg-type]
     figures |= gates.control_gate(Infer(), seen, base, ROLLOUTS, "float32")  # type: ignore[arg-type]
     assert figures["observations"] == 1000
@@ -101,7 +103,7 @@ def test_a_wrong_policy_stops_the_export(kind: str, error: float) -> None:
     with stopped("policy"):
         gates.policy_gate(Infer(error), EXPECTED, ROLLOUTS, kind)  # type: ignore[arg-type]
     with stopped("control"):
-        _, seen, base = observed()
+        _, seen, base, _ = observed()
         gates.control_gate(Infer(error), seen, base, ROLLOUTS, kind)  # type: ignore[arg-type]
 
 
@@ -116,6 +118,45 @@ def test_actions_that_the_environment_was_not_given_stop_the_export() -> None:
     with stopped("policy") as stop:
         gates.policy_gate(Infer(), EXPECTED, other, "float32")  # type: ignore[arg-type]
     assert "'action of the rollout'" in str(stop.value)
+
+
+class Reward:
+    """Pays the height and the action, less the last one, and the number of the step that it remembers."""
+
+    def __init__(self, error: float = 0.0, ends_at: int = T, remembers: bool = True):
+        self.error, self.ends_at, self.remembers = error, ends_at, remembers
+
+    def __call__(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        step = given["memory"]
+        paid = given["height"] + given["action"][:1] - given["previous_action"][:1] + given["carried"] + step
+        return {
+            "reward": paid + self.error,
+            "terminated": (step >= self.ends_at).astype(np.float32),
+            "memory_next": step + self.remembers,
+        }
+
+
+def test_a_wrong_reward_or_end_stops_the_export() -> None:
+    action, before = ROLLOUTS.action, np.tanh(OBSERVATION - 1.0)
+    paid = (QPOS + action - before + 2.0 * STEP + 1.0)[..., 0]
+    inputs = ROLLOUTS.inputs | {"previous_action": before}
+    ended = np.zeros((T, N), bool)
+    ended[30:, 0] = True  # what comes after an episode's end is nobody's concern
+    paid[31:, 0] = 7.0
+    rollouts = dataclasses.replace(ROLLOUTS, inputs=inputs, reward=paid, ended=ended)
+
+    def gate(reward: Reward, rollouts: Rollouts = rollouts) -> gates.Figures:
+        return gates.reward_gate(reward, STEP + 1.0, rollouts)  # type: ignore[arg-type]
+
+    assert gate(Reward(5e-5))["reward"] == pytest.approx(5e-5, rel=0.5)
+    for wrong in (Reward(2e-4), Reward(np.nan), Reward(remembers=False), Reward(ends_at=20)):
+        with stopped("reward"):
+            gate(wrong)
+    terminated = np.zeros((T, N), bool)
+    terminated[3, 4] = True
+    with stopped("reward") as stop:
+        gate(Reward(), dataclasses.replace(rollouts, terminated=terminated))
+    assert "step 3 of episode 4 ends it here or in training, not in both" in str(stop.value)
 
 
 def test_too_few_observations_stop_the_export() -> None:

@@ -77,6 +77,8 @@ def test_files_are_what_the_manifest_says(policy: SavedPolicy, export: Export) -
     tuning, params = manifest["finetune"], np.frombuffer(export.files["params.bin"], "<f4")
     assert sum(vector["size"] for vector in tuning["vectors"]) == params.size
     assert tuning["settings"].keys() >= {"gamma", "gae_lambda"}
+    starts = np.frombuffer(export.files["starts.bin"], "<f4").reshape(tuning["starts"]["rows"], -1)
+    assert starts.shape == (512, sum(column["size"] for column in tuning["starts"]["columns"]))
     parity = manifest["parity"]
     assert max(parity["train step"].values()) <= 0.01
     assert parity["observations"] >= 1000
@@ -233,7 +235,7 @@ def test_command_writes_a_bundle_that_runs_without_jax(
     assert f"Bundle: {run_dir / 'bundle.zip'}" in shown.replace("\n", "")
     assert "observations of whole rollouts" in shown
     rows = json.loads(zip_entry(run_dir / "bundle.zip", "manifest.json"))["files"]
-    assert {row["name"] for row in rows if row["part"] == "training"} == {"finetune.tflite", "params.bin"}
+    assert {row["name"] for row in rows if row["part"] == "training"} == exporting.TRAINING
     np.save(tmp_path / "observations.npy", rollouts.observation[:5, 0])
     code = f"""
 import sys
@@ -250,14 +252,16 @@ numpy.save({str(tmp_path / "actions.npy")!r}, [policy.act(row) for row in rows])
 
 
 @pytest.mark.parametrize(
-    ("gate", "field"), [("observe", "observation"), ("policy", "action"), ("control", "control")]
+    ("gate", "field"),
+    [("observe", "observation"), ("policy", "action"), ("control", "control"), ("reward", "reward")],
 )
 def test_a_failing_gate_leaves_no_file(
     gate: str, field: str, run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     values = getattr(rollouts, field).copy()
-    values[-1, -1, -1] += 1e-3
+    # The reward is that of the first step: none is looked at after the end of its episode.
+    values[(0, 0) if field == "reward" else (-1, -1, -1)] += 1e-3
     bad = dataclasses.replace(rollouts, **{field: values})
     monkeypatch.setattr(exporting, "record", lambda *args: bad)
     before = sorted(run_dir.rglob("*"))

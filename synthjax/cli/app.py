@@ -15,6 +15,7 @@ from rich.text import Text
 import synthjax
 from synthjax import interrupts
 from synthjax.cli.bundle import bundle
+from synthjax.cli.finetune import finetune
 from synthjax.cli.machine import bench, doctor
 from synthjax.cli.motion import motion
 from synthjax.cli.parsing import Command, command_list
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "play": play,
     "export": export,
     "bundle": bundle,
+    "finetune": finetune,
     "motion": motion,
     "bench": bench,
     "doctor": doctor,

@@ -13,8 +13,9 @@ import jax
 from synthjax.deploy import gates
 from synthjax.deploy.convert import Named, convert, installed, lower
 from synthjax.deploy.dense import dense_policy
-from synthjax.deploy.finetune import FINETUNE, PARAMS, STEP_SIGNATURE, FineTuning, fine_tuning
-from synthjax.deploy.manifest import BODY_FILE, clip_file, describe, describe_action, describe_tuning
+from synthjax.deploy.finetune import FineTuning, fine_tuning, starts_of
+from synthjax.deploy.judges import JUDGES, Judge
+from synthjax.deploy.manifest import clip_file, describe, describe_action, describe_tuning
 from synthjax.deploy.model import INSTALL, Model
 from synthjax.deploy.model_checks import ALLOWED_IN_TRAINING, check_model
 from synthjax.deploy.observers import OBSERVERS, Observer
@@ -22,12 +23,25 @@ from synthjax.deploy.onnx_policy import ONNX, ONNXModel, demand_packages, onnx_p
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.quantize import Format, with_weights
 from synthjax.deploy.rollouts import Rollouts, record, through_host
-from synthjax.deploy.runtime import INFER_SIGNATURE, OBSERVE, OBSERVE_SIGNATURE, POLICY
+from synthjax.deploy.runtime import (
+    BODY,
+    FINETUNE,
+    INFER_SIGNATURE,
+    OBSERVE,
+    OBSERVE_SIGNATURE,
+    PARAMS,
+    POLICY,
+    REWARD,
+    REWARD_SIGNATURE,
+    STARTS,
+    STEP_SIGNATURE,
+)
 from synthjax.motion.clip_file import whole_clip
 from synthjax.training.policies import make_policy
 from synthjax.training.saved import SavedPolicy
 
-MODELS = (POLICY, OBSERVE, FINETUNE)
+MODELS = (POLICY, OBSERVE, REWARD, FINETUNE)
+TRAINING = {FINETUNE, PARAMS, REWARD, STARTS}  # what a policy that only acts has no use for
 RETURN_WORLDS = 64  # episodes whose mean return judges int8 weights
 
 
@@ -68,7 +82,7 @@ def export_policy(
         demand_packages()
     export = prepare(policy, kind, report, onnx)
     manifest = export.manifest | {"version": version, "exported": timestamp()}
-    write_bundle(export.files, manifest, out, training=export.files.keys() & {FINETUNE, PARAMS})
+    write_bundle(export.files, manifest, out, training=export.files.keys() & TRAINING)
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
     parity = export.manifest["parity"]
     words = f"over {parity['observations']} observations of whole rollouts actions differ from JAX by "
@@ -88,33 +102,35 @@ def export_policy(
 def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], onnx: bool = False) -> Export:
     """All of :func:`export_policy` but the writing."""
     run = policy.run
-    observer = OBSERVERS[run.config.env](run.env)
+    observer, judge = OBSERVERS[run.config.env](run.env), JUDGES[run.config.env](run.env)
     report("converting")
     tuning = fine_tuning(run, policy.agent_state)
-    models = convert_models(policy, observer, tuning, kind)
+    models = convert_models(policy, observer, judge, tuning, kind)
     check_model(POLICY, models[POLICY], INFER_SIGNATURE)
     if OBSERVE in models:
         check_model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
+        check_model(REWARD, models[REWARD], REWARD_SIGNATURE)
         signatures = INFER_SIGNATURE, STEP_SIGNATURE
         check_model(FINETUNE, models[FINETUNE], *signatures, allowed=ALLOWED_IN_TRAINING)
     report("recording rollouts in the training environment")
     worlds = math.ceil(2 * gates.LEAST_OBSERVATIONS / run.env.max_steps)  # some of them begin alike
     if kind == "int8":
         worlds = max(worlds, RETURN_WORLDS)
-    rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)
+    rollouts = record(run, observer, judge, make_policy(run, True), policy.agent_state, worlds)
     report("comparing")
     expected = jax.device_get(jax.jit(_infer(policy))({"observation": rollouts.observation}))
-    parity = prove(policy, observer, tuning, models, expected, rollouts, kind)
+    parity = prove(policy, observer, judge, tuning, models, expected, rollouts, kind)
     params, vectors = tuning.packed()
     files = {
         **models,
-        BODY_FILE: run.body.xml.encode(),
+        BODY: run.body.xml.encode(),
         **{clip_file(index, clip): whole_clip(clip) for index, clip in enumerate(run.env.clips)},
     }
     manifest = describe(policy, observer if OBSERVE in models else None, kind, parity)
     if FINETUNE in models:
-        files[PARAMS] = params
-        manifest["finetune"] = describe_tuning(policy.run, tuning, vectors)
+        starts = starts_of(run, observer, judge)
+        files |= {PARAMS: params, STARTS: starts.packed()}
+        manifest["finetune"] = describe_tuning(policy.run, tuning, vectors, judge, starts)
     content = onnx_policy(run.agent, policy.agent_state, *_drive(policy)) if onnx else None
     if content is not None:
         parity["onnx"] = gates.policy_gate(ONNXModel(content), expected, rollouts, "float32", "onnx")
@@ -122,7 +138,7 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], on
 
 
 def convert_models(
-    policy: SavedPolicy, observer: Observer, tuning: FineTuning, kind: Format
+    policy: SavedPolicy, observer: Observer, judge: Judge, tuning: FineTuning, kind: Format
 ) -> dict[str, bytes]:
     """The models by the names of their files; without the converter that of the policy alone."""
     if not installed():
@@ -137,6 +153,7 @@ def convert_models(
     return {
         POLICY: with_weights(convert({INFER_SIGNATURE: lower(_infer(policy), observation)}), kind),
         OBSERVE: convert({OBSERVE_SIGNATURE: lower(observer, observer.shapes)}),
+        REWARD: convert({REWARD_SIGNATURE: lower(judge, judge.shapes)}),
         FINETUNE: convert(learning),
     }
 
@@ -154,6 +171,7 @@ def _infer(policy: SavedPolicy) -> Callable[[Named], Named]:
 def prove(
     policy: SavedPolicy,
     observer: Observer,
+    judge: Judge,
     tuning: FineTuning,
     models: dict[str, bytes],
     expected: dict[str, Any],
@@ -169,13 +187,14 @@ def prove(
     figures = gates.policy_gate(infer, expected, rollouts, kind)
     if OBSERVE in models:
         observe = Model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
-        differences, seen, base = gates.observe_gate(observe, rollouts, run.env.layout)
+        differences, seen, base, carried = gates.observe_gate(observe, rollouts, run.env.layout)
         figures |= differences | gates.control_gate(infer, seen, base, rollouts, kind)
+        figures |= gates.reward_gate(Model(REWARD, models[REWARD], REWARD_SIGNATURE), carried, rollouts)
         step, acts = (Model(FINETUNE, models[FINETUNE], name) for name in (STEP_SIGNATURE, INFER_SIGNATURE))
         figures |= gates.train_gate(step, acts, tuning, expected, rollouts)
     if kind == "int8":
         driver = through_host(lambda row: infer({"observation": row[None]})["action"][0], run.env.action_dim)
         worlds = rollouts.action.shape[1]
-        after = record(run, observer, driver, policy.agent_state, worlds)
+        after = record(run, observer, judge, driver, policy.agent_state, worlds)
         figures |= gates.return_gate(rollouts, after)
     return figures

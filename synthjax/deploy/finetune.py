@@ -20,13 +20,15 @@ from synthjax.agents.ppo import PPO
 from synthjax.agents.ppo.agent import Batch as PPOBatch
 from synthjax.agents.sac.agent import Batch as SACBatch
 from synthjax.deploy.convert import Named
+from synthjax.deploy.judges import Judge
+from synthjax.deploy.observers import Observer
 from synthjax.deploy.policy import policy_function
 from synthjax.training.build import Run
+from synthjax.training.policies import SEED
 from synthjax.types import PyTree
 
-FINETUNE, PARAMS = "finetune.tflite", "params.bin"
-STEP_SIGNATURE = "train_step"  # beside that of the policy
 MINIBATCH = 256  # transitions of one step
+STARTS = 512  # places in the task where episodes may begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,31 @@ class FineTuning:
             rows.append({"name": name, "start": end, "size": vector.size})
             end += vector.size
         return np.concatenate(list(self.start.values())).astype("<f4").tobytes(), rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Starts:
+    """Places in the task where training begins its episodes."""
+
+    columns: dict[str, np.ndarray]  # (N, ...) of "qpos", "qvel", and the "carried" and "memory" to begin with
+
+    def packed(self) -> bytes:
+        """One row after another, float32 with the low byte first."""
+        return np.concatenate(list(self.columns.values()), axis=1).astype("<f4").tobytes()
+
+
+def starts_of(run: Run, observer: Observer, judge: Judge) -> Starts:
+    """:data:`STARTS` starts as training draws them, on the nominal body."""
+    ctx, keys = run.env.init_context(), jax.random.split(jax.random.key(SEED), STARTS)
+
+    def start(key: jax.Array) -> Named:
+        state = run.env.reset(ctx, key)
+        body = state.physics.kinematics
+        place = {"carried": observer.start(state), "memory": judge.start(state)}
+        return {"qpos": body.qpos, "qvel": body.qvel, **place}
+
+    rows = jax.device_get(jax.jit(jax.vmap(start))(keys))
+    return Starts({name: rows[name] for name in ("qpos", "qvel", "carried", "memory")})
 
 
 def fine_tuning(run: Run, agent_state: PyTree) -> FineTuning:

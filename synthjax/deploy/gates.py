@@ -45,12 +45,12 @@ def stop(gate: str, reason: str) -> NoReturn:
 
 def observe_gate(
     observe: Model, rollouts: Rollouts, layout: ObservationLayout
-) -> tuple[Figures, np.ndarray, np.ndarray]:
+) -> tuple[Figures, np.ndarray, np.ndarray, np.ndarray]:
     """Gate ``observe``: every observation of whole rollouts, with "carried" handed on by the model alone.
 
     Returns:
-      The largest difference, and what the model made of the rollouts: observations (T, N, obs_dim) and
-      ``base`` (T, N, nu).
+      The largest difference, and what the model made of the rollouts: observations (T, N, obs_dim),
+      ``base`` (T, N, nu) and ``carried_next`` (T, N, C).
 
     Raises:
       UserError: a field of an observation differs by more than the tolerance of float32.
@@ -58,18 +58,20 @@ def observe_gate(
     steps, worlds = rollouts.observation.shape[:2]
     seen = np.empty_like(rollouts.observation)
     base = np.empty_like(rollouts.control)
+    handed_on = np.empty((steps, *rollouts.start.shape), np.float32)
     for world in range(worlds):
         carried = rollouts.start[world]
         for t in range(steps):
             given = {name: values[t, world] for name, values in rollouts.inputs.items()}
             out = observe(given | {"carried": carried})
             seen[t, world], base[t, world], carried = out["observation"][0], out["base"], out["carried_next"]
+            handed_on[t, world] = carried
     figures = {"observation": 0.0}
     for name, part in layout.slices.items():
         error = _worst(seen[..., part], rollouts.observation[..., part], rollouts.heading_length)
         _limit("observe", f"'{name}' of the observation", error, TOLERANCE["float32"])
         figures["observation"] = max(figures["observation"], error)
-    return figures, seen, base
+    return figures, seen, base, handed_on
 
 
 def policy_gate(
@@ -113,6 +115,37 @@ def control_gate(infer: Infer, seen: np.ndarray, base: np.ndarray, rollouts: Rol
     error = _worst(base + offset, rollouts.control, rollouts.heading_length)
     _limit("control", "the motor input", error, TOLERANCE.get(kind, np.inf))
     return {"control": error}
+
+
+def reward_gate(reward: Model, carried: np.ndarray, rollouts: Rollouts) -> Figures:
+    """Gate ``reward``: every step of every episode up to its end is worth what training says, and ends there.
+
+    Args:
+      reward: the model.
+      carried: (T, N, C) what the observation before the step has handed on.
+      rollouts: where the steps come from.
+
+    Raises:
+      UserError: a reward differs by more than the tolerance of float32, or an episode ends elsewhere.
+    """
+    worst = 0.0
+    for world in range(rollouts.reward.shape[1]):
+        memory = {"memory": rollouts.memory[world]} if rollouts.memory.size else {}
+        for t in range(len(rollouts.reward)):
+            sensors = {name: values[t, world] for name, values in rollouts.sensors.items()}
+            place = {"carried": carried[t, world], **memory}
+            before = rollouts.inputs["previous_action"][t, world]
+            actions = {"action": rollouts.action[t, world], "previous_action": before}
+            out = reward({**sensors, **actions, **place})
+            if bool(out["terminated"][0]) != bool(rollouts.terminated[t, world]):
+                stop("reward", f"step {t} of episode {world} ends it here or in training, not in both")
+            # Unlike max, it hands NaN on.
+            worst = float(np.maximum(worst, abs(out["reward"][0] - rollouts.reward[t, world])))
+            if rollouts.ended[t, world]:
+                break
+            memory = {"memory": out["memory_next"]} if memory else {}
+    _limit("reward", "the reward", worst, TOLERANCE["float32"])
+    return {"reward": worst}
 
 
 def train_gate(

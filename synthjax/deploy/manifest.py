@@ -14,27 +14,32 @@ import numpy as np
 import synthjax
 from synthjax.bodies import Body
 from synthjax.deploy.fields import describe_layout
-from synthjax.deploy.finetune import FineTuning
-from synthjax.deploy.observers import Observer
+from synthjax.deploy.finetune import FineTuning, Starts
+from synthjax.deploy.judges import Judge
+from synthjax.deploy.observers import Observer, Shapes
 from synthjax.deploy.quantize import Format
+from synthjax.deploy.runtime import BODY, STARTS
 from synthjax.envs.body_parts import SLOTS
 from synthjax.motion.clip import Clip
 from synthjax.training.build import Run
 from synthjax.training.saved import SavedPolicy
 
 PACKAGES = ("jax", "mujoco", "flax", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
-BODY_FILE = "body.xml"
 
-# What a host gives to observe.tflite.
+# What a host gives to observe.tflite and reward.tflite.
 INPUTS = {
     "qpos": "free joint (x y z in m, quaternion w x y z; world, z up), then the angle of each joint in rad",
     "qvel": "free joint (m/s in world axes, rad/s in the root's own), then the rate of each joint in rad/s",
     "body_positions": "origin of each body in the world, m",
+    "body_rotations": "of each body in the world, quaternion w x y z",
+    "body_velocities": "of each body's origin, m/s, and of its rotation, rad/s, both in world axes",
     "actuator_force": "of each joint's actuator in the last simulation step, before its gear, N m",
     "ground_contact": "number of points in which each body touches the ground",
     "ground_force": "sum of the ground's normal forces on each body in the last simulation step, world axes",
     "previous_action": "the action that led here, as policy.tflite gave it or as it was drawn; first zero",
-    "carried": "carried_next of the call before",
+    "carried": "carried_next of observe.tflite's call before",
+    "action": "the one that the control step has taken",
+    "memory": "memory_next of the call before; at first that of the start",
 }
 
 
@@ -94,11 +99,15 @@ def describe(
 
 def _describe_observer(observer: Observer) -> dict[str, Any]:
     """What observe.tflite takes, and what the task remembers at first."""
-    inputs = {
-        name: {"shape": list(shape), "meaning": INPUTS[name]} for name, shape in observer.shapes.items()
-    }
     start = [0.0] * len(observer.carried)
-    return {"inputs": inputs, "carried": {"entries": list(observer.carried), "start": start}}
+    return {
+        "inputs": _describe_inputs(observer.shapes),
+        "carried": {"entries": list(observer.carried), "start": start},
+    }
+
+
+def _describe_inputs(shapes: Shapes) -> dict[str, Any]:
+    return {name: {"shape": list(shape), "meaning": INPUTS[name]} for name, shape in shapes.items()}
 
 
 def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
@@ -127,14 +136,20 @@ def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
     }
 
 
-def describe_tuning(run: Run, tuning: FineTuning, vectors: list[dict[str, Any]]) -> dict[str, Any]:
+def describe_tuning(
+    run: Run, tuning: FineTuning, vectors: list[dict[str, Any]], judge: Judge, starts: Starts
+) -> dict[str, Any]:
     """What finetune.tflite takes, what it begins with, and the settings that the host needs."""
     settings = ("gamma", "gae_lambda", "reward_scale", "advantage_clip", "n_step", "center_rewards")
     given = dataclasses.asdict(run.config.agent)
+    columns = [{"name": name, "size": rows.shape[1]} for name, rows in starts.columns.items()]
     return {
         "vectors": vectors,  # in params.bin, by the number of floats
         "minibatch": {name: list(shape) for name, shape in tuning.minibatch.items()},
         "settings": {name: given[name] for name in settings if name in given},
+        "reward": {"inputs": _describe_inputs(judge.shapes), "memory": list(judge.memory)},
+        "starts": {"file": STARTS, "rows": len(starts.columns["qpos"]), "columns": columns},
+        "max_steps": run.env.max_steps,  # control steps of an episode, whose value is then bootstrapped
     }
 
 
@@ -155,7 +170,7 @@ def _describe_body(body: Body) -> dict[str, Any]:
     return {
         "name": body.name,
         "hash": body.hash,
-        "file": BODY_FILE,
+        "file": BODY,
         "joints": list(body.joints),
         "bodies": list(body.body_names[1:]),  # the world is not among them
         "bones": dict(body.bones),

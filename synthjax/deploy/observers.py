@@ -89,7 +89,7 @@ class ImitationObserver:
             previous_action=given["previous_action"],
             variant={},
         )
-        physics = restored(_kinematics(given, env.root), env.action_dim)
+        physics = restored(kinematics(given, env.root), env.action_dim)
         next_time = time + env.control_dt
         return {
             "observation": flatten(env.observe(physics, task))[None],
@@ -115,7 +115,7 @@ class ContinuousObserver:
     def __init__(self, env: ContinuousEnv):
         self.env = env
         # Of no use to an observation, but a task has them.
-        self._rest = jax.eval_shape(env.start_at, env.gather(env.starts[0]), jax.random.key(0)).task
+        self.rest = jax.eval_shape(env.start_at, env.gather(env.starts[0]), jax.random.key(0)).task
 
     @property
     def shapes(self) -> Shapes:
@@ -141,25 +141,30 @@ class ContinuousObserver:
         return jnp.zeros(4)
 
     def __call__(self, given: Named) -> Named:
+        env, (physics, guide) = self.env, self.read(given)
+        task = dataclasses.replace(self.rest, guide=guide, previous_action=given["previous_action"])
+        return {
+            "observation": flatten(env.observe(physics, task))[None],
+            "base": env.control(jnp.zeros(env.action_dim), guide, env.control_dt),
+            "carried_next": jnp.stack([guide.clip.astype(jnp.float32), guide.time, guide.lost, jnp.ones(())]),
+        }
+
+    def read(self, given: Named) -> tuple[PhysicsState, GuideState]:
+        """The body as the host has it, and the guide of this time."""
         env, (clip, time, lost, begun) = self.env, given["carried"]
-        body = _kinematics(given, env.parts.root)
+        body = kinematics(given, env.parts.root)
         physics = dataclasses.replace(
             restored(body, env.action_dim),
             actuator_force=given["actuator_force"],
-            ground_contact=_with_world(given["ground_contact"]),
-            ground_force=_with_world(given["ground_force"]),
+            ground_contact=with_world(given["ground_contact"]),
+            ground_force=with_world(given["ground_force"]),
         )
         before = GuideState(clip=clip.astype(jnp.int32), time=time, lost=lost, restarted=jnp.zeros((), bool))
         guide: GuideState = jax.tree.map(
             lambda a, b: jnp.where(begun > 0.0, a, b),
             env.guide.advance(before, body, env.control_dt), env.guide.nearest(body),
         )  # fmt: skip
-        task = dataclasses.replace(self._rest, guide=guide, previous_action=given["previous_action"])
-        return {
-            "observation": flatten(env.observe(physics, task))[None],
-            "base": env.control(jnp.zeros(env.action_dim), guide, env.control_dt),
-            "carried_next": jnp.stack([guide.clip.astype(jnp.float32), guide.time, guide.lost, jnp.ones(())]),
-        }
+        return physics, guide
 
     def control(self, state: EnvState, action: jax.Array) -> jax.Array:
         return self.env.control(action, state.task.guide, self.env.control_dt)
@@ -186,12 +191,12 @@ def _kinematic_inputs(physics: PhysicsState) -> Named:
     return {"qpos": body.qpos, "qvel": body.qvel, "body_positions": body.xpos[1:]}
 
 
-def _kinematics(given: Named, root: int) -> Kinematics:
+def kinematics(given: Named, root: int) -> Kinematics:
     """The body as far as observations look at it: attitude and velocities of the root alone.
 
     They are those of the free joint, whose angular velocity is in the axes of the root.
     """
-    qpos, qvel, xpos = given["qpos"], given["qvel"], _with_world(given["body_positions"])
+    qpos, qvel, xpos = given["qpos"], given["qvel"], with_world(given["body_positions"])
     rotation = quat.quat_normalize(qpos[3:7])
     is_root = (jnp.arange(xpos.shape[0]) == root)[:, None]
     return Kinematics(
@@ -204,6 +209,6 @@ def _kinematics(given: Named, root: int) -> Kinematics:
     )
 
 
-def _with_world(rows: jax.Array) -> jax.Array:
+def with_world(rows: jax.Array) -> jax.Array:
     """``rows`` of the bodies below one of zeros for the world."""
     return jnp.concatenate([jnp.zeros_like(rows[:1]), rows])

@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 
 from synthjax.deploy.convert import Named
+from synthjax.deploy.judges import Judge
 from synthjax.deploy.observers import Observer
 from synthjax.training.build import Run
 from synthjax.training.mesh import copied, split
@@ -31,6 +32,9 @@ class Rollouts:
     action: np.ndarray  # (T, N, A)
     control: np.ndarray  # (T, N, nu) motor input of the action
     reward: np.ndarray  # (T, N) of the step
+    sensors: dict[str, np.ndarray]  # what a judge reads after the step
+    memory: np.ndarray  # (N, M) of the judge at the start
+    terminated: np.ndarray  # (T, N) bool, the step has ended the task
     ended: np.ndarray  # (T, N) bool, the step or one before it has ended the episode
 
     @property
@@ -48,10 +52,14 @@ class _Row:
     action: jax.Array
     control: jax.Array
     reward: jax.Array
+    sensors: Named
+    terminated: jax.Array
     ended: jax.Array
 
 
-def record(run: Run, observer: Observer, policy: Policy, agent_state: PyTree, worlds: int) -> Rollouts:
+def record(
+    run: Run, observer: Observer, judge: Judge, policy: Policy, agent_state: PyTree, worlds: int
+) -> Rollouts:
     """Whole episodes of ``run`` under ``policy``, ``worlds`` of them at least; arrays on the host.
 
     Starts are those of training.  A world goes on after the end of its episode, so that no row is empty.
@@ -60,8 +68,8 @@ def record(run: Run, observer: Observer, policy: Policy, agent_state: PyTree, wo
     ctx = env.init_context()
     keys = jax.random.split(jax.random.key(SEED), batch_size(worlds, mesh))
     first = jax.jit(jax.vmap(env.reset, in_axes=(None, 0)))(ctx, keys)
-    recorded = _recorded(run, observer, policy, env.max_steps)
-    before, after, start = jax.device_get(recorded(copied(mesh, agent_state), split(mesh, first)))
+    recorded = _recorded(run, observer, judge, policy, env.max_steps)
+    before, after, start, memory = jax.device_get(recorded(copied(mesh, agent_state), split(mesh, first)))
     # What was recorded after step t is what stands before step t + 1.
     rows: Any = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), before, after)
     return Rollouts(
@@ -72,11 +80,14 @@ def record(run: Run, observer: Observer, policy: Policy, agent_state: PyTree, wo
         action=rows.action[:-1],
         control=rows.control[:-1],
         reward=rows.reward[1:],
+        sensors={name: values[1:] for name, values in rows.sensors.items()},
+        memory=memory,
+        terminated=rows.terminated[1:],
         ended=np.logical_or.accumulate(rows.ended[1:], axis=0),
     )
 
 
-def _recorded(run: Run, observer: Observer, policy: Policy, steps: int) -> Callable:
+def _recorded(run: Run, observer: Observer, judge: Judge, policy: Policy, steps: int) -> Callable:
     env = run.env
 
     def row(agent_state: PyTree, state: EnvState) -> _Row:
@@ -89,17 +100,20 @@ def _recorded(run: Run, observer: Observer, policy: Policy, steps: int) -> Calla
             action=action,
             control=jax.vmap(observer.control)(state, action),
             reward=state.reward,
+            sensors=jax.vmap(judge.sensors)(state),
+            terminated=state.terminated,
             ended=state.terminated | state.truncated,
         )
 
     @jax.jit
-    def recorded(agent_state: PyTree, first: EnvState) -> tuple[_Row, _Row, jax.Array]:
+    def recorded(agent_state: PyTree, first: EnvState) -> tuple[_Row, _Row, jax.Array, jax.Array]:
         def keep(state: EnvState, counts: jax.Array) -> tuple[jax.Array, _Row]:
             return counts, row(agent_state, state)
 
         ctx, mesh = env.init_context(), run.program.mesh
         trace = rollout(env, ctx, policy, keep, agent_state, first, steps, mesh)
-        return row(agent_state, first), trace, jax.vmap(observer.start)(first)
+        starts = jax.vmap(observer.start)(first), jax.vmap(judge.start)(first)
+        return row(agent_state, first), trace, *starts
 
     return recorded
 

@@ -21,8 +21,11 @@ import numpy as np
 from synthjax.deploy.model import Model
 from synthjax.errors import UserError
 
-POLICY, OBSERVE = "policy.tflite", "observe.tflite"
+POLICY, OBSERVE, BODY = "policy.tflite", "observe.tflite", "body.xml"
 INFER_SIGNATURE, OBSERVE_SIGNATURE = "infer", "observe"
+# Of the part for training.
+FINETUNE, PARAMS, REWARD, STARTS = "finetune.tflite", "params.bin", "reward.tflite", "starts.bin"
+STEP_SIGNATURE, REWARD_SIGNATURE = "train_step", "reward"
 
 
 class DeployedPolicy:
@@ -75,8 +78,9 @@ class DeployedPolicy:
         """
         if carried is None and self._observe is not None:
             carried = self.manifest["observe"]["carried"]["start"]
-        self._carried = np.asarray([] if carried is None else carried, np.float32)
+        self.carried = np.asarray([] if carried is None else carried, np.float32)
         self._base = np.zeros(self.action_dim, np.float32)
+        self.outputs: dict[str, np.ndarray] = {}
         self.action = np.zeros(self.action_dim, np.float32)
 
     def act(self, observation: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
@@ -93,7 +97,7 @@ class DeployedPolicy:
         if not np.isfinite(row).all():
             self.repeated += 1
             return self.action.copy()
-        out = self._infer({"observation": row})
+        self.outputs = out = self._infer({"observation": row})
         if noise is None:
             self.action = out["action"][0]
         else:
@@ -114,12 +118,12 @@ class DeployedPolicy:
                 f"The bundle has no {OBSERVE}: compute observations yourself, or export it again with the "
                 "TFLite converter."
             )
-        own = {"previous_action": self.action, "carried": self._carried}
+        own = {"previous_action": self.action, "carried": self.carried}
         if twice := own.keys() & sensors.keys():
             raise UserError(f"Leave out {' and '.join(sorted(twice))}: the policy remembers it itself.")
         out = self._observe({**sensors, **own})
         if np.isfinite(out["carried_next"]).all() and np.isfinite(out["base"]).all():
-            self._carried, self._base = out["carried_next"], out["base"]
+            self.carried, self._base = out["carried_next"], out["base"]
         return out["observation"][0]
 
     def control(self) -> np.ndarray:

@@ -170,7 +170,7 @@ class ContinuousEnv:
         new_task = dataclasses.replace(
             task,
             guide=self.guide.advance(task.guide, body, control_dt),
-            phase=self._phase(task.phase, body),
+            phase=self.phase(task.phase, body),
             age=task.age + 1,
             fresh=jnp.zeros((), bool),
             previous_action=action,
@@ -179,11 +179,7 @@ class ContinuousEnv:
             ),
             drawn=drawn,
         )
-        inputs = self._inputs(state.physics, physics, task, new_task, action)
-        terms = self._terms(inputs, body, new_task.guide)
-        terminated = physics.bad
-        if self.config.ends_when_lost:
-            terminated |= new_task.guide.restarted
+        terms, terminated = self.judge(state.physics, physics, task, new_task, action)
         over = new_task.age >= self._most_steps(task)
         on_feet = new_task.phase >= Phase.STANDING.value
         reward = jnp.where(physics.bad, 0.0, total(terms))
@@ -264,6 +260,33 @@ class ContinuousEnv:
             metrics=chosen.metrics | {"assisted": holds.astype(jnp.float32)},
         )
 
+    def judge(
+        self,
+        before: PhysicsState,
+        physics: PhysicsState,
+        task: ContinuousTask,
+        new_task: ContinuousTask,
+        action: jax.Array,
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """The named terms of the reward at t+1, and whether life has ended there () bool.
+
+        ``before`` and ``task`` are those of t, ``physics`` and ``new_task`` those of t+1.
+        """
+        inputs = self._inputs(before, physics, task, new_task, action)
+        terminated = physics.bad
+        if self.config.ends_when_lost:
+            terminated |= new_task.guide.restarted
+        return self._terms(inputs, physics.kinematics, new_task.guide), terminated
+
+    def phase(self, previous: jax.Array, body: Kinematics) -> jax.Array:
+        """The phase of ``body``: the original's rule for its reward, else with hysteresis.  -> () int32."""
+        height, up = body.xpos[self.parts.root, 2], up_z(body, self.parts.root)
+        speed = jnp.linalg.norm(body.linvel[self.parts.root, :2])
+        if self.config.reward == "seed":
+            return seed_phase(height, up, speed)
+        standing = jnp.asarray(self.body.standing_height)
+        return next_phase(self.config.phases, previous, height, standing, up, speed)
+
     def control(self, action: jax.Array, guide: GuideState, control_dt: float | jax.Array) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
@@ -283,15 +306,6 @@ class ContinuousEnv:
             task.guide, self.guide.progress(task.guide), self.guide.height(ahead),
         )  # fmt: skip
         return parts
-
-    def _phase(self, previous: jax.Array, body: Kinematics) -> jax.Array:
-        """The phase of ``body``: the original's rule for its reward, else with hysteresis.  -> () int32."""
-        height, up = body.xpos[self.parts.root, 2], up_z(body, self.parts.root)
-        speed = jnp.linalg.norm(body.linvel[self.parts.root, :2])
-        if self.config.reward == "seed":
-            return seed_phase(height, up, speed)
-        standing = jnp.asarray(self.body.standing_height)
-        return next_phase(self.config.phases, previous, height, standing, up, speed)
 
     def _most_steps(self, task: ContinuousTask) -> int | jax.Array:
         """Control steps of the longest life of this world."""
@@ -356,7 +370,7 @@ class ContinuousEnv:
     def _start(self, body: Kinematics) -> tuple[PhysicsState, ContinuousTask]:
         task = ContinuousTask(
             guide=self.guide.nearest(body),
-            phase=self._phase(jnp.asarray(Phase.RECOVERING.value), body),
+            phase=self.phase(jnp.asarray(Phase.RECOVERING.value), body),
             age=jnp.zeros((), jnp.int32),
             fresh=jnp.ones((), bool),
             previous_action=jnp.zeros(self.action_dim),

@@ -146,15 +146,7 @@ class ImitationEnv:
             task, time=time, age=task.age + 1, previous_action=action, push=push, drawn=drawn
         )
 
-        undesired = self.undesired_contacts(physics, task.clip, time)
-        terms = self._terms(physics, reference, action, task.previous_action, undesired)
-        aligned = aligned_distances(self.root, physics.kinematics, reference)
-        drift = root_drift(self.root, physics.kinematics, reference)
-        terminated = (
-            (jnp.max(aligned) > self.config.termination_distance) | (drift > ctx.drift_limit) | physics.bad
-        )
-        if self.config.terminate_on_fall:
-            terminated |= undesired > 0
+        terms, terminated = self.judge(physics, reference, task, action, ctx.drift_limit)
         most = self.max_steps if drawn is None else steps_in(self.config.max_episode_seconds, control_dt)
         out_of_time = (new_task.age >= most) | self.clip_is_over(task.clip, time)
         reward = jnp.where(terminated, 0.0, total(terms))
@@ -208,6 +200,33 @@ class ImitationEnv:
         )
 
     # ------------------------------------------------------------------ its parts
+
+    def judge(
+        self,
+        physics: PhysicsState,
+        reference: Kinematics,
+        task: ImitationTask,
+        action: jax.Array,
+        drift_limit: jax.Array,
+    ) -> tuple[Terms, jax.Array]:
+        """The named terms of the reward at t+1, and whether the task has ended there () bool.
+
+        Args:
+          physics: at t+1.
+          reference: at t+1.
+          task: at t.
+          action: (nu,) of the step from t.
+          drift_limit: () m.
+        """
+        time = task.time + control_seconds(task, self.control_dt)
+        undesired = self.undesired_contacts(physics, task.clip, time)
+        aligned = aligned_distances(self.root, physics.kinematics, reference)
+        drift = root_drift(self.root, physics.kinematics, reference)
+        terminated = (jnp.max(aligned) > self.config.termination_distance) | (drift > drift_limit)
+        terminated |= physics.bad
+        if self.config.terminate_on_fall:
+            terminated |= undesired > 0
+        return self._terms(physics, reference, action, task.previous_action, undesired), terminated
 
     def clip_is_over(self, clip: jax.Array, time: jax.Array) -> jax.Array:
         """Whether a clip without loop has ended by ``time`` () s.  -> () bool."""

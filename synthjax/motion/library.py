@@ -141,7 +141,7 @@ class MotionLibrary:
     def sample_contacts(self, clip: jax.Array, time: jax.Array) -> jax.Array:
         """Which bodies touch the ground in the frame nearest to ``time``, (nbody,) bool."""
         row, fraction, _, _ = self._locate(clip, time)
-        return self.contacts[row + jnp.round(fraction).astype(jnp.int32)]
+        return self.contacts[row + (fraction > 0.5).astype(jnp.int32)]
 
     def time_in_clip(self, clip: jax.Array, time: jax.Array) -> jax.Array:
         """``time`` within the cycle of a loop, and the end of any other clip from there on.  (...) s."""

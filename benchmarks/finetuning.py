@@ -1,0 +1,203 @@
+"""Fine-tuning of a bundle: frame times beside it on one core, and what a policy regains on a changed body.
+
+    synthjax export RUN --out walk.zip
+    taskset -c 1 python benchmarks/finetuning.py walk.zip
+
+``frames`` pins the process to one core and lives 72 frames a second, each with work for 65 % of its budget
+beside the body, with the ``quest`` profile.  Spans of five seconds without training and with it follow each
+other.  In the latter, rounds follow each other without a rest, so that training never waits for a rollout,
+as it does in life.  A span counts if all other processes together had less than 2 % of the core.  On a
+machine that has other work, ``--real-time`` gives frames a real-time priority and training a lower one, the
+same order between the two, and whatever else there is has the rest of the core.  At the end the load rises
+to 97 % and falls again, which ``finetuning_throttle.png`` shows.
+
+``recovery`` makes the body 40 % heavier and learns as fast as it can; returns are of 128 held-out starts that
+no round has seen.  Both write ``benchmarks/results/finetuning_*.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthjax.deploy.bundle import Bundle, load_bundle
+from synthjax.deploy.tuning import report
+from synthjax.deploy.tuning.config import BodyChange, LearningConfig, SessionConfig
+from synthjax.deploy.tuning.frames import Frames, plot
+from synthjax.deploy.tuning.rollout import Rollout
+from synthjax.deploy.tuning.session import Session
+
+RESULTS = Path(__file__).parent / "results"
+LOAD, HIGH = 0.65, 0.97  # of a frame's budget
+SPAN, SPANS, OTHERS = 5.0, 6, 0.02  # s of a span, spans that count of each kind, share of the core
+RISE, FALL, END = 8.0, 16.0, 28.0  # s
+CHANGE, STEPS, EPISODES = BodyChange(mass=1.4), 3000, 128
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--only", choices=("frames", "recovery"))
+    parser.add_argument("--minutes", type=float, default=10.0, help="in which to find quiet spans")
+    parser.add_argument("--real-time", action="store_true", help="frames and training before all else")
+    options = parser.parse_args()
+    bundle = load_bundle(options.bundle)
+    if options.only != "recovery":
+        write(RESULTS / "finetuning_frames.json", bundle, frames(bundle, options.minutes, options.real_time))
+    if options.only != "frames":
+        write(RESULTS / "finetuning_recovery.json", bundle, recovery(bundle))
+
+
+def write(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
+    from synthjax.training.bench import machine  # JAX, which is not to be there while frames are measured
+
+    about: dict[str, Any] = {"machine": machine("python benchmarks/finetuning.py BUNDLE")}
+    about["bundle"] = {name: bundle.manifest[name] for name in ("name", "agent", "exported")}
+    result = about | figures
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({name: value for name, value in result.items() if name != "history"}, indent=2))
+
+
+# ---------------------------------------------------------------------- frames
+
+
+class Core:
+    """How much of this process's one core all others take."""
+
+    def __init__(self) -> None:
+        self.number = min(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {self.number})
+        self._begin = self._read()
+
+    def others(self) -> float:
+        """Their share since the last call."""
+        before, self._begin = self._begin, self._read()
+        busy, own, wall = (now - then for now, then in zip(self._begin, before, strict=True))
+        return max(busy - own, 0.0) / wall
+
+    def _read(self) -> tuple[float, float, float]:
+        """Seconds that the core was busy, that this process ran, and of the clock."""
+        lines = Path("/proc/stat").read_text().splitlines()
+        fields = next(line for line in lines if line.startswith(f"cpu{self.number} ")).split()[1:]
+        user, nice, system, _, _, interrupts, soft, stolen = map(int, fields[:8])
+        busy = (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+        return busy, time.process_time(), time.perf_counter()
+
+
+def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
+    core, end = Core(), time.perf_counter() + 60.0 * minutes
+    allowed = 1.0 if real_time else OTHERS
+    learning = LearningConfig(epochs=20, round_kl=1e9, episodes=4)
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(bundle, SessionConfig(learning=learning), Path(folder))
+        with session:
+            if real_time:
+                first(session)
+            spans: dict[bool, list[Frames]] = {False: [], True: []}
+            dropped, kind = 0, False
+            while min(map(len, spans.values())) < SPANS and time.perf_counter() < end:
+                lived, others = live(session, kind, SPAN, lambda _: LOAD, core)
+                if others > allowed:
+                    dropped += 1
+                    continue
+                spans[kind].append(lived)
+                kind = not kind
+            picture, others = live(session, True, END, lambda t: HIGH if RISE <= t < FALL else LOAD, core)
+            plot(picture, RESULTS / "finetuning_throttle.png")
+    result: dict[str, Any] = {
+        "budget_ms": 1e3 * session.frame_seconds,
+        "load": LOAD,
+        "spans": {"seconds": SPAN, "of_each_kind": [len(spans[False]), len(spans[True])], "dropped": dropped},
+        "others_share_allowed": allowed,
+        "real_time_priorities": real_time,
+    }
+    for name, of_kind in (("without_training", spans[False]), ("with_training", spans[True])):
+        result[name] = pooled(of_kind, session.frame_seconds)
+    growth = result["with_training"]["p99_ms"] / result["without_training"]["p99_ms"] - 1.0
+    result["p99_growth"] = growth
+    result["throttle"] = {
+        "load": [LOAD, HIGH, LOAD],
+        "changes_at_s": [RISE, FALL],
+        "least_share": min(row[2] for row in picture.rows),
+        "share_at_end": picture.rows[-1][2],
+        "others_share": others,
+    }
+    return result
+
+
+def first(session: Session) -> None:
+    """Puts this thread before all that is not real time, and the worker's after it and before the rest."""
+    worker = next(thread for thread in threading.enumerate() if thread.name == "fine-tuning")
+    assert worker.native_id is not None
+    os.sched_setscheduler(worker.native_id, os.SCHED_FIFO, os.sched_param(1))
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+
+
+def live(
+    session: Session, learning: bool, seconds: float, load: Callable[[float], float], core: Core
+) -> tuple[Frames, float]:
+    """A span of frames with rounds one after another, and the share of the core that others had."""
+    policy = session.bundle.manifest
+    size = session.config.learning.rollout_steps
+    rng = np.random.default_rng(0)
+
+    def made_up() -> Rollout:
+        rollout = Rollout(size, policy["observation"]["size"], len(policy["action"]["joints"]))
+        for name in ("observation", "action", "mean", "reward"):
+            values = getattr(rollout, name)
+            values[:] = 0.1 * rng.normal(size=values.shape)
+        rollout.rows = size
+        return rollout
+
+    ready = made_up()  # not within a frame
+    begin = time.perf_counter()
+
+    def goes_on() -> bool:
+        nonlocal ready
+        if learning and not session.worker.busy:
+            session.worker.learn(ready)
+        return time.perf_counter() - begin < seconds
+
+    core.others()
+    lived = session.live(goes_on, learning, load)
+    others = core.others()
+    figures = lived.figures()
+    print(f"training {learning}: {figures}, others {others:.3f}", flush=True)
+    return lived, others
+
+
+def pooled(spans: list[Frames], budget: float) -> dict[str, Any]:
+    whole = Frames(budget, [row for span in spans for row in span.rows])
+    if not whole.rows:
+        raise SystemExit("The core was never quiet for five seconds: run this where nothing else does.")
+    rates = [span.figures()["train_steps_per_second"] for span in spans]
+    steps = {"train_steps_per_second": float(np.mean(rates))}
+    return whole.figures() | steps | {"p99_ms_of_spans": [span.figures()["p99_ms"] for span in spans]}
+
+
+# ---------------------------------------------------------------------- recovery
+
+
+def recovery(bundle: Bundle) -> dict[str, Any]:
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        config = SessionConfig(fast=True, change=CHANGE)
+        with Session(bundle, config, Path(folder)) as session:
+            session.live(lambda: session.learner.steps < STEPS)
+            learned = time.perf_counter() - begin
+            figures = report.report(session, {}, report.rewards(session, EPISODES))
+    del figures["frames"]
+    return {"seconds": learned, **figures}
+
+
+if __name__ == "__main__":
+    main()

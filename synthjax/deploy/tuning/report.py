@@ -1,0 +1,127 @@
+"""What a session has come to, as JSON and as rows to print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthjax.deploy.tuning.frames import Frames
+from synthjax.deploy.tuning.session import Session
+from synthjax.training.whole_files import replacing
+
+REPORT, PICTURE = "report.json", "frames.png"
+_RESAMPLES, _CONFIDENCE = 2000, 95
+
+
+def rewards(session: Session, episodes: int) -> dict[str, Any]:
+    """Mean returns of held-out episodes that no round has seen, from the same starts.
+
+    ``shipped`` is the policy of the bundle on its own body; ``before`` what the session has begun with and
+    ``after`` what it has come to, on its body.  ``regained`` is the share of the lost return that has come
+    back, with the interval of its bootstrap over the starts.
+    """
+    own = session.evaluate(session.shipped, episodes, changed=False)
+    changed = session.evaluate(session.shipped, episodes)
+    before = changed if session.resumed is None else session.evaluate(session.first, episodes)
+    after = session.evaluate(session.learner.snapshot, episodes)
+    figures: dict[str, Any] = {
+        name: summary(values)
+        for name, values in (
+            ("shipped", own), ("shipped on this body", changed), ("before", before), ("after", after),
+            ("change", after - before),
+        )
+    }  # fmt: skip
+    lost = float(own.mean() - changed.mean())
+    figures["lost_share"] = lost / float(own.mean())
+    if lost > 0.0:
+        figures["regained"] = regained(own, changed, after)
+    return figures
+
+
+def summary(values: np.ndarray) -> dict[str, Any]:
+    """Mean of ``values`` (N,) with the interval of its bootstrap."""
+    means = _resampled(len(values), lambda rows: values[rows].mean())
+    return {"mean": float(values.mean()), "interval": means, "episodes": len(values)}
+
+
+def regained(own: np.ndarray, changed: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+    """Share of the lost return that has come back; all (N,), from the same starts."""
+
+    def share(rows: np.ndarray) -> float:
+        return float((after[rows] - changed[rows]).mean() / (own[rows] - changed[rows]).mean())
+
+    every = np.arange(len(own))
+    return {"share": share(every), "interval": _resampled(len(own), share)}
+
+
+def _resampled(count: int, figure: Any) -> list[float]:
+    """Bootstrap percentiles (Efron 1979) of a figure of rows."""
+    rng = np.random.default_rng(0)
+    values = [figure(rng.integers(count, size=count)) for _ in range(_RESAMPLES)]
+    tail = (100 - _CONFIDENCE) / 2
+    return [float(edge) for edge in np.percentile(values, [tail, 100 - tail])]
+
+
+def report(session: Session, phases: dict[str, Frames], returns: dict[str, Any]) -> dict[str, Any]:
+    """All figures of a session; ``phases`` by name, if it ran in real time."""
+    learner, config = session.learner, session.config
+    rounds = learner.rounds
+    return {
+        "bundle": {name: session.bundle.manifest[name] for name in ("name", "version", "exported")},
+        "config": dataclasses.asdict(config),
+        "reward": returns,
+        "rounds": len(rounds),
+        "taken": sum(row.taken for row in rounds),
+        "rolled_back": sum(not row.taken for row in rounds),
+        "train_steps": learner.steps - session.first.steps,
+        "train_steps_in_all": learner.steps,
+        "kl": learner.snapshot.kl,
+        "kl_largest": max((row.kl for row in rounds if row.taken), default=learner.snapshot.kl),
+        "kl_bound": config.learning.kl_bound,
+        "control_steps": session.actions,
+        "frames": {name: frames.figures() for name, frames in phases.items()},
+        "history": [dataclasses.asdict(row) for row in rounds],
+    }
+
+
+def write(figures: dict[str, Any], path: Path) -> None:
+    """Replaces ``path`` by the figures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The report as a table of words and figures."""
+    returns = figures["reward"]
+    table = [
+        (f"return {name}", _words(returns[name]))
+        for name in ("shipped", "shipped on this body", "before", "after", "change")
+    ]
+    if "regained" in returns:
+        share = returns["regained"]
+        low, high = (f"{100 * edge:.0f}" for edge in share["interval"])
+        table.append(("regained of what was lost", f"{100 * share['share']:.0f} % ({low} to {high})"))
+    table += [
+        ("rounds", f"{figures['rounds']}, {figures['taken']} taken, {figures['rolled_back']} rolled back"),
+        ("train steps", f"{figures['train_steps']}"),
+        ("KL from the shipped policy", f"{figures['kl']:.3g} nats per action, bound {figures['kl_bound']:g}"),
+    ]
+    for name, frames in figures["frames"].items():
+        table.append(
+            (
+                f"frames {name}",
+                f"{frames['p50_ms']:.2f} ms p50, {frames['p99_ms']:.2f} ms p99, {frames['lost']:.0f} of "
+                f"{frames['frames']:.0f} lost, {frames['train_steps_per_second']:.1f} train steps/s",
+            )
+        )
+    return table
+
+
+def _words(value: dict[str, Any]) -> str:
+    low, high = value["interval"]
+    return f"{value['mean']:.1f} ({low:.1f} to {high:.1f}, {value['episodes']} episodes)"
