@@ -18,6 +18,7 @@ no round has seen.  Both write ``benchmarks/results/finetuning_*.json``.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import tempfile
@@ -93,6 +94,23 @@ class Core:
         return busy, time.process_time(), time.perf_counter()
 
 
+@dataclasses.dataclass
+class Span:
+    """Frames in a row, and what else had the core meanwhile."""
+
+    frames: Frames = dataclasses.field(default_factory=lambda: Frames(1.0))
+    others: float = 0.0  # share of the core that other processes had
+    late: list[float] = dataclasses.field(default_factory=list)  # s by which frames began too late
+    inside: list[float] = dataclasses.field(default_factory=list)  # s that training ran within a frame
+
+    def lost(self) -> list[dict[str, float]]:
+        """Of each frame that was lost: how long it took, how late it began, how long training ran in it."""
+        rows = zip(self.frames.seconds, self.late, self.inside, strict=True)
+        lost = [row for row in rows if row[0] > self.frames.budget]
+        names = ("took_ms", "began_late_ms", "training_ms")
+        return [dict(zip(names, (1e3 * x for x in row), strict=True)) for row in lost]
+
+
 def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
     core, end = Core(), time.perf_counter() + 60.0 * minutes
     allowed = 1.0 if real_time else OTHERS
@@ -101,17 +119,18 @@ def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
         session = Session(bundle, SessionConfig(learning=learning), Path(folder))
         with session:
             if real_time:
-                first(session)
-            spans: dict[bool, list[Frames]] = {False: [], True: []}
+                first()
+            spans: dict[bool, list[Span]] = {False: [], True: []}
             dropped, kind = 0, False
             while min(map(len, spans.values())) < SPANS and time.perf_counter() < end:
-                lived, others = live(session, kind, SPAN, lambda _: LOAD, core)
-                if others > allowed:
+                lived = live(session, kind, SPAN, lambda _: LOAD, core)
+                if lived.others > allowed:
                     dropped += 1
                     continue
                 spans[kind].append(lived)
                 kind = not kind
-            picture, others = live(session, True, END, lambda t: HIGH if RISE <= t < FALL else LOAD, core)
+            rising = live(session, True, END, lambda t: HIGH if RISE <= t < FALL else LOAD, core)
+            picture = rising.frames
             plot(picture, RESULTS / "finetuning_throttle.png")
     result: dict[str, Any] = {
         "budget_ms": 1e3 * session.frame_seconds,
@@ -129,23 +148,26 @@ def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
         "changes_at_s": [RISE, FALL],
         "least_share": min(row[2] for row in picture.rows),
         "share_at_end": picture.rows[-1][2],
-        "others_share": others,
+        "others_share": rising.others,
     }
     return result
 
 
-def first(session: Session) -> None:
+def first() -> None:
     """Puts this thread before all that is not real time, and the worker's after it and before the rest."""
-    worker = next(thread for thread in threading.enumerate() if thread.name == "fine-tuning")
-    assert worker.native_id is not None
-    os.sched_setscheduler(worker.native_id, os.SCHED_FIFO, os.sched_param(1))
+    os.sched_setscheduler(learning_thread().native_id or 0, os.SCHED_FIFO, os.sched_param(1))
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+
+
+def learning_thread() -> threading.Thread:
+    """The thread that learns."""
+    return next(thread for thread in threading.enumerate() if thread.name == "fine-tuning")
 
 
 def live(
     session: Session, learning: bool, seconds: float, load: Callable[[float], float], core: Core
-) -> tuple[Frames, float]:
-    """A span of frames with rounds one after another, and the share of the core that others had."""
+) -> Span:
+    """A span of frames with rounds one after another."""
     policy = session.bundle.manifest
     size = session.config.learning.rollout_steps
     rng = np.random.default_rng(0)
@@ -159,29 +181,46 @@ def live(
         return rollout
 
     ready = made_up()  # not within a frame
+    clock = time.pthread_getcpuclockid(learning_thread().ident or 0)
     begin = time.perf_counter()
+    span = Span()
+    at_start = 0.0
+
+    def loaded(since: float) -> float:
+        nonlocal at_start
+        span.late.append(time.perf_counter() - begin - since)
+        at_start = time.clock_gettime(clock)
+        return load(since)
 
     def goes_on() -> bool:
-        nonlocal ready
+        if len(span.inside) < len(span.late):
+            span.inside.append(time.clock_gettime(clock) - at_start)
         if learning and not session.worker.busy:
             session.worker.learn(ready)
         return time.perf_counter() - begin < seconds
 
     core.others()
-    lived = session.live(goes_on, learning, load)
-    others = core.others()
-    figures = lived.figures()
-    print(f"training {learning}: {figures}, others {others:.3f}", flush=True)
-    return lived, others
+    span.frames = session.live(goes_on, learning, loaded)
+    span.others = core.others()
+    print(f"training {learning}: {span.frames.figures()}, others {span.others:.3f}", flush=True)
+    return span
 
 
-def pooled(spans: list[Frames], budget: float) -> dict[str, Any]:
-    whole = Frames(budget, [row for span in spans for row in span.rows])
+def pooled(spans: list[Span], budget: float) -> dict[str, Any]:
+    whole = Frames(budget, [row for span in spans for row in span.frames.rows])
     if not whole.rows:
         raise SystemExit("The core was never quiet for five seconds: run this where nothing else does.")
-    rates = [span.figures()["train_steps_per_second"] for span in spans]
+    rates = [span.frames.figures()["train_steps_per_second"] for span in spans]
     steps = {"train_steps_per_second": float(np.mean(rates))}
-    return whole.figures() | steps | {"p99_ms_of_spans": [span.figures()["p99_ms"] for span in spans]}
+    inside, late = (np.array([x for span in spans for x in getattr(span, n)]) for n in ("inside", "late"))
+    return {
+        **whole.figures(),
+        **steps,
+        "p99_ms_of_spans": [span.frames.figures()["p99_ms"] for span in spans],
+        "begins_late_p99_ms": 1e3 * float(np.percentile(late, 99)),
+        "training_inside_a_frame_p99_ms": 1e3 * float(np.percentile(inside, 99)),
+        "lost_frames": [row for span in spans for row in span.lost()],
+    }
 
 
 # ---------------------------------------------------------------------- recovery
