@@ -183,6 +183,17 @@ def test_an_unknown_knee_is_guessed_and_shown_as_such() -> None:
     assert "missing, not needed" in rows["Chest"]
 
 
+def test_names_do_nothing_to_the_terminal() -> None:
+    names = tuple("\x1b[2J\n" + name if name == "LeftLowerLeg" else name for name in NAMES)
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(rig_table(match_rig(names, PARENTS), names))
+    assert "\x1b[2J" not in shown.getvalue()
+    with pytest.raises(UserError) as refused:
+        demand_humanoid(match_rig(names[:8], PARENTS[:8]), names[:8], "a.bvh")
+    assert str(refused.value).isprintable()
+    assert "[2J LeftLowerLeg" in str(refused.value)
+
+
 def test_what_is_no_human_is_refused_with_the_lists() -> None:
     names = ("root", "Hips", "Front_Leg_Upper_L", "Front_Leg_Upper_R", "Tail")
     match = match_rig(names, (-1, 0, 1, 1, 1))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthjax.bodies import Body, make_body
-from synthjax.errors import UserError
+from synthjax.errors import UserError, printable
 from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import save_clip
 from synthjax.motion.cycles import find_cycle, looped
@@ -224,5 +224,5 @@ def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, str]:
 def _facts_table(facts: dict[str, str]) -> Table:
     table = Table.grid(padding=(0, 2))
     for what, how in facts.items():
-        table.add_row(Text(what, "bold"), Text(how))
+        table.add_row(Text(what, "bold"), Text(printable(how)))
     return table

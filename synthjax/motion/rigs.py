@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from synthjax.errors import UserError
+from synthjax.errors import UserError, printable
 from synthjax.motion import rig_names
 from synthjax.motion.rig_names import LEFT, RIGHT
 
@@ -206,7 +206,8 @@ def rig_table(match: RigMatch, names: Sequence[str]) -> Table:
         table.add_column(column)
     for bone in WANTED:
         if bone in match.joints:
-            name = Text(names[match.joints[bone]][:_LONGEST])  # no markup, whatever a file calls its joints
+            # No markup, whatever a file calls its joints.
+            name = Text(printable(names[match.joints[bone]][:_LONGEST]))
             guessed = match.how[bone] == GUESS
             table.add_row(bone, name, match.how[bone], style="yellow" if guessed else None)
         else:
