@@ -79,7 +79,7 @@ def synthjax_rate(seconds: float) -> dict[str, Any]:
 def brax_rate(python: Path, num_envs: int, iterations: int) -> dict[str, Any]:
     """Brax PPO in its own process; ``realtime`` as in synthjax's measurements."""
     script = Path(__file__).with_name("brax_ppo.py")
-    command = [python, script, "--num-envs", str(num_envs), "--iterations", str(iterations)]
+    command = [str(python), str(script), "--num-envs", str(num_envs), "--iterations", str(iterations)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     row: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     return {**row, "realtime": row["env_steps_per_second"] * row["control_dt"]}

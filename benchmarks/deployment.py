@@ -33,14 +33,21 @@ from synthjax.agents.sac import SAC, SACConfig
 from synthjax.deploy import archive, gates
 from synthjax.deploy.bundle import load_bundle, timestamp, write_bundle
 from synthjax.deploy.convert import convert, lower
-from synthjax.deploy.export import convert_models, prepare
-from synthjax.deploy.finetune import FINETUNE, MINIBATCH, PARAMS, STEP_SIGNATURE, FineTuning, fine_tuning
+from synthjax.deploy.export import TRAINING, convert_models, prepare
+from synthjax.deploy.finetune import MINIBATCH, FineTuning, fine_tuning
 from synthjax.deploy.install import install_bundle
+from synthjax.deploy.judges import JUDGES
 from synthjax.deploy.model import Model
 from synthjax.deploy.observers import OBSERVERS
 from synthjax.deploy.quantize import Format, with_weights
 from synthjax.deploy.rollouts import Rollouts, record
-from synthjax.deploy.runtime import INFER_SIGNATURE, POLICY, DeployedPolicy
+from synthjax.deploy.runtime import (
+    FINETUNE,
+    INFER_SIGNATURE,
+    POLICY,
+    STEP_SIGNATURE,
+    DeployedPolicy,
+)
 from synthjax.physics.dispatch import wait_for_computations
 from synthjax.training.bench import machine, usable_cores
 from synthjax.training.build import Run
@@ -64,18 +71,21 @@ def main() -> None:
     wait_for_computations()
     policy = load_policy(options.run)
     run = policy.run
-    observer, tuning = OBSERVERS[run.config.env](run.env), fine_tuning(run, policy.agent_state)
+    observer, judge = OBSERVERS[run.config.env](run.env), JUDGES[run.config.env](run.env)
+    tuning = fine_tuning(run, policy.agent_state)
     load = os.getloadavg()
     # The first time with the import of the converter.
-    converting = [seconds(lambda: convert_models(policy, observer, tuning, "float32")) for _ in range(3)]
+    converting = [
+        seconds(lambda: convert_models(policy, observer, judge, tuning, "float32")) for _ in range(3)
+    ]
     export = prepare(policy, "float32", print)
     worlds = 2 * OBSERVATIONS // run.env.max_steps + 1
-    rollouts = record(run, observer, make_policy(run, True), policy.agent_state, worlds)
+    rollouts = record(run, observer, judge, make_policy(run, True), policy.agent_state, worlds)
     command = "taskset -c 0 python benchmarks/deployment.py RUN"
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle.zip"
         manifest = export.manifest | {"version": 0, "exported": timestamp()}
-        write_bundle(export.files, manifest, bundle, training={FINETUNE, PARAMS})
+        write_bundle(export.files, manifest, bundle, training=TRAINING)
         result: dict[str, Any] = {
             "machine": machine(command + (" --arm64 libLiteRt.so" if options.arm64 else "")),
             "load_average": load,
@@ -218,7 +228,7 @@ def emulated(
         "action": float(np.abs(actions["arm64"] - actions["x86"]).max()),
         "gradient_steps": PARITY_STEPS,
         "share_of_the_way": {
-            name: float(np.linalg.norm(o) / max(np.linalg.norm(w), 1e-6))
+            name: float(np.linalg.norm(o) / max(float(np.linalg.norm(w)), 1e-6))
             for name, o, w in zip(tuning.start, off, way, strict=True)
         },
         "action_after_them": float(np.abs(after["arm64"] - after["x86"]).max()),

@@ -22,7 +22,7 @@ from synthjax.errors import UserError
 from synthjax.motion.checks import BAD, POOR, check_clip
 from synthjax.motion.clip import Clip
 from synthjax.motion.importers import READERS, ReadOptions
-from synthjax.motion.importing import read_onto
+from synthjax.motion.importing import Loop, read_onto
 from synthjax.motion.retarget import retarget
 
 RESULT = Path(__file__).parent / "results" / "imports.json"
@@ -55,7 +55,7 @@ def main() -> None:
     args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def imported(path: Path, body: Body, loop: str) -> dict[str, object]:
+def imported(path: Path, body: Body, loop: Loop) -> dict[str, object]:
     """What comes of one file."""
     try:
         read = read_onto(path, body, options=ReadOptions(), loop=loop)

@@ -11,6 +11,7 @@ Writes ``benchmarks/results/replay_cpu.json``.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -85,7 +86,8 @@ def share() -> dict[str, float]:
     agent = SAC(CONFIG, env.obs_dim, env.action_dim)
     program = TrainProgram(env, agent, CONFIG.num_envs, CONFIG.unroll_length)
     state = program.start(0)
-    state = state.replace(agent=state.agent.replace(replay=filled(state.agent)))
+    agent_state = dataclasses.replace(state.agent, replay=filled(state.agent))
+    state = dataclasses.replace(state, agent=agent_state)
     state, iteration = repeat(lambda state: program.epoch(state, 1)[0], state, calls=7)
 
     new, key = jax.tree.map(lambda x: x[: CONFIG.batch_size] + 0.0, state.agent.replay.entries), state.key
@@ -128,7 +130,7 @@ def repeat(function: Callable, state: Any, calls: int = 20) -> tuple[Any, float]
 def filled(state: SACState) -> Replay:
     """The replay of a run that has filled it, with uneven priorities."""
     masses = jax.random.uniform(jax.random.key(2), (ENTRIES,)) + 1e-3
-    return state.replay.replace(masses=masses, size=jnp.full(1, ENTRIES, jnp.int32))
+    return dataclasses.replace(state.replay, masses=masses, size=jnp.full(1, ENTRIES, jnp.int32))
 
 
 @functools.partial(jax.jit, donate_argnums=0)
