@@ -20,7 +20,9 @@ from synthjax.errors import UserError
 class FinetuneOptions(SessionConfig):
     """Which policy, and for how long."""
 
-    bundle: Annotated[Path, tyro.conf.Positional] = Path("bundle.zip")  # with its part for training
+    bundle: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")] = Path(
+        "bundle.zip"
+    )  # file or folder, with its part for training
     fast: tyro.conf.FlagCreatePairsOff[bool] = False  # as fast as it can, without throttle and real time
     env: str | None = None  # imitation or continuous; what the bundle says if not given
     out: Path | None = None  # folder of the state and the report; beside the bundle if not given
