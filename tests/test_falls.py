@@ -64,6 +64,17 @@ def test_bodies_of_another_shape_fall_by_themselves() -> None:
     assert not np.allclose(getup_starts(heavier, 8), getup_starts(body(), 8))
 
 
+def test_a_fall_that_blows_up_leaves_no_trace_on_screen_or_disk() -> None:
+    """MuJoCo's own way is a line on stderr and a file in the working folder, whatever engine trains."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(None)
+    try:
+        settled_falls(body(), 1, seed=0)
+        assert mujoco.get_mju_user_warning() is not None
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
 def test_a_body_that_never_lies_is_told() -> None:
     with pytest.raises(UserError, match="does not come to rest"):
         settled_falls(dataclasses.replace(body(), standing_qpos=0.01 * body().standing_qpos), 4, seed=0)

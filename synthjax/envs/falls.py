@@ -10,6 +10,7 @@ import numpy as np
 
 from synthjax.bodies import Body
 from synthjax.errors import UserError
+from synthjax.physics.native import silence_warnings
 
 _DROP = 1.05  # standing heights of the root when it is let go
 _BEND = 0.5  # share of the joint ranges that the pose is drawn from
@@ -65,6 +66,7 @@ def _attitudes(body: Body, count: int, rng: np.random.Generator) -> np.ndarray:
 
 def _drop(body: Body, qpos: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where limp bodies (N, nq) let go with a little speed are later: (N, nq) over the origin, (N, nv)."""
+    silence_warnings()  # a fall that blows up is drawn anew
     model = copy.copy(body.model)
     model.opt.timestep = _STEP
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET

@@ -37,7 +37,7 @@ class NativePhysics:
 
     def __init__(self, body: Body, sim_dt: float, n_substeps: int, nthread: int = 0) -> None:
         """``sim_dt`` in seconds; ``nthread`` 0 means all CPU cores."""
-        _silence_warnings()
+        silence_warnings()
         self.model = copy.copy(body.model)
         self.model.opt.timestep = sim_dt
         # Otherwise MuJoCo would teleport an unstable world back to qpos0 and report nothing.
@@ -219,7 +219,7 @@ def _as_slice(index: np.ndarray) -> slice | np.ndarray:
     return index
 
 
-def _silence_warnings() -> None:
+def silence_warnings() -> None:
     """Sends MuJoCo's warnings to ``logging`` at DEBUG: its default is stderr and a file in the cwd.
 
     They are counted per world all the same.  A handler that the user has installed stays.
