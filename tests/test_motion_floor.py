@@ -76,6 +76,19 @@ def test_a_walk_down_a_tilted_floor_is_retargeted_onto_a_level_one(body: Body, w
     assert report.key_error_mm < 15.0
 
 
+def test_a_run_is_not_lowered_onto_its_swinging_foot(body: Body) -> None:
+    """Which is the lowest point shortly before it lands, at several metres a second."""
+    pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
+    from synthjax.motion.report import measure
+    from synthjax.motion.retarget import retarget
+
+    (run,) = resolve_motions("run", body)
+    motion, _ = human(of_clip(run, body, 70))
+    report = measure(retarget(motion, body), motion, body)
+    assert report.skate < 0.12  # 0.7 if it were
+    assert report.penetration_mm < 10.0
+
+
 def footprints(slope: tuple[float, float], heights: np.ndarray) -> np.ndarray:
     """A point (T, 1, 3) that stands for 20 frames at each of some places, ``heights`` (N,) above a plane."""
     rng = np.random.default_rng(3)
