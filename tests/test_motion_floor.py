@@ -118,6 +118,15 @@ def test_stairs_and_feet_that_never_stand_are_left_as_they_are() -> None:
         np.testing.assert_array_equal(floor.levelled(np.ones((2, 1, 3))), np.ones((2, 1, 3)))
 
 
+def test_any_numbers_give_a_finite_floor() -> None:
+    for scale in (1e-9, 0.01, 1e9):
+        for leg in (1e-6, 1.0, 1e6):
+            for frames in (2, 3, 40):
+                paths = scale * np.random.default_rng(0).normal(size=(frames, 2, 3)).cumsum(axis=0)
+                floor = fit_floor(paths, 60.0, leg)
+                assert np.isfinite(floor.levelled(paths)).all()
+
+
 def test_the_stances_of_the_walk_are_its_contacts(body: Body, walk: SourceMotion) -> None:
     (clip,) = resolve_motions("walk", body)
     motion, _ = skeleton(walk)
