@@ -31,17 +31,16 @@ def walk(body: Body) -> SkeletonMotion:
 
 
 def turned(motion: SkeletonMotion, yaw: np.ndarray) -> SkeletonMotion:
-    """Its frames turned about the vertical axis through the hips by ``yaw`` (T,)."""
+    """The same steps on a bent way, whose direction has turned by ``yaw`` (T,)."""
     turn = Rotation.from_euler("z", yaw[:, None])
-    hips = motion.positions[:, :1] * [1.0, 1.0, 0.0]
-    places = [turn.apply(path) for path in np.moveaxis(motion.positions - hips, 1, 0)]
+    hips = motion.positions[:, 0] * [1.0, 1.0, 0.0]
+    way = np.cumsum(turn.apply(np.diff(hips, axis=0, prepend=hips[:1])), axis=0)
+    places = [way + turn.apply(path - hips) for path in np.moveaxis(motion.positions, 1, 0)]
     quats = [
         (turn * Rotation.from_quat(path, scalar_first=True)).as_quat(scalar_first=True)
         for path in np.moveaxis(motion.rotations, 1, 0)
     ]
-    return dataclasses.replace(
-        motion, positions=np.stack(places, axis=1) + hips, rotations=np.stack(quats, axis=1)
-    )
+    return dataclasses.replace(motion, positions=np.stack(places, axis=1), rotations=np.stack(quats, axis=1))
 
 
 def test_the_cycle_of_a_walk_is_found(walk: SkeletonMotion) -> None:

@@ -16,8 +16,10 @@ _SPREAD = 0.01  # leg lengths, standard deviation of the heights of stances over
 _TILT = 0.05  # rad, standard deviation of floors: what the stances do not tell is level
 _INLIER = 0.03  # leg lengths, farther from the floor there is no stance
 _MOST = 24  # stances that planes are tried through
+_JUDGES = 400  # stances that the planes are judged by
 _FEWEST = 2  # stances that make a floor
 _SURE = 3.0  # standard errors; a smaller slope is none
+_FITS = 3  # of the plane to those on it
 _STEEPEST = np.radians(15.0)  # of a floor; stairs and ramps are left as they are
 
 
@@ -57,27 +59,29 @@ def fit_floor(feet: np.ndarray, fps: float, leg: float) -> Floor:
     stances = _stances(feet / leg, fps)
     if len(stances) < _FEWEST:
         return Floor(np.zeros(2), 0.0, f"taken as level, as the feet stand {len(stances)} times")
-    some = stances[np.linspace(0, len(stances) - 1, min(len(stances), _MOST)).round().astype(int)]
+    some, judges = _spread(stances, _MOST), _spread(stances, _JUDGES)
     planes = np.array(
         [_plane(some[list(three)]) for three in itertools.combinations(range(len(some)), min(3, len(some)))]
     )
-    above = stances[:, 2] - planes[:, 2:] - planes[:, :2] @ stances[:, :2].T
+    above = judges[:, 2] - planes[:, 2:] - planes[:, :2] @ judges[:, :2].T
     on = np.abs(above) < _INLIER
     # What stands above the floor may be a raised leg; below it stands nothing.
     score = (
         on.sum(axis=-1) - (above < -_INLIER).sum(axis=-1) - 0.01 * np.abs(above * on).sum(axis=-1) / _INLIER
     )
-    best = on[int(score.argmax())]
-    for _ in range(3):
-        plane = _plane(stances[best])
+    plane = planes[int(score.argmax())]
+    for _ in range(_FITS):
         best = np.abs(stances[:, 2] - plane[2] - stances[:, :2] @ plane[:2]) < _INLIER
+        if best.sum() < max(_FEWEST, 0.5 * len(stances)):
+            return Floor(np.zeros(2), 0.0, f"taken as level: no plane fits most of {len(stances)} stances")
+        plane = _plane(stances[best])
     slope, on_it = plane[:2], stances[best]
     off = on_it[:, 2] - plane[2] - on_it[:, :2] @ slope
     tilt = float(np.degrees(np.arctan(np.linalg.norm(slope))))
     off_mm = 1000.0 * leg * float(np.abs(off).mean())
     fit = f"{best.sum()} of {len(stances)} stances, on average {off_mm:.0f} mm from it"
-    if tilt > np.degrees(_STEEPEST) or 2 * best.sum() < len(stances):
-        return Floor(np.zeros(2), 0.0, f"taken as level: no plane fits ({fit}, tilted by {tilt:.1f} degrees)")
+    if tilt > np.degrees(_STEEPEST):
+        return Floor(np.zeros(2), 0.0, f"taken as level: it is tilted by {tilt:.0f} degrees ({fit})")
     if np.linalg.norm(slope) < _SURE * _uncertainty(on_it, slope, off):
         return Floor(np.zeros(2), leg * float(on_it[:, 2].mean()), f"level as far as can be told ({fit})")
     return Floor(slope, leg * float(plane[2]), f"tilted by {tilt:.1f} degrees, levelled ({fit})")
@@ -88,6 +92,11 @@ def _uncertainty(stances: np.ndarray, slope: np.ndarray, off: np.ndarray) -> flo
     along = (stances[:, :2] - stances[:, :2].mean(axis=0)) @ slope / max(float(np.linalg.norm(slope)), 1e-12)
     scatter = np.sqrt(np.square(off).sum() / max(1, len(off) - 3))
     return float(max(scatter, 0.5 * _SPREAD) / max(np.sqrt(np.square(along).sum()), 1e-12))
+
+
+def _spread(stances: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the ``stances`` (N, 3), from all parts of the motion."""
+    return stances[np.linspace(0, len(stances) - 1, min(len(stances), most)).round().astype(int)]
 
 
 def _stances(feet: np.ndarray, fps: float) -> np.ndarray:
