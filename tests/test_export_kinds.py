@@ -23,8 +23,10 @@ from synthjax.agents.normalizer import Normalizer
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
 from synthjax.deploy import export as exporting
+from synthjax.deploy import gates
 from synthjax.deploy.bundle import load_bundle, write_bundle
 from synthjax.deploy.gates import SURE_HEADING
+from synthjax.deploy.judges import JUDGES
 from synthjax.deploy.observers import OBSERVERS
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.rollouts import Rollouts, record
@@ -83,8 +85,8 @@ def life() -> tuple[Run, Rollouts]:
     task = dataclasses.replace(config.task, falls=16, life_seconds=2.0)
     run = build(dataclasses.replace(config, task=task))
     policy = policy_of(run, "ppo", "plain")
-    observer = OBSERVERS["continuous"](run.env)
-    return run, record(run, observer, make_policy(policy.run, True), policy.agent_state, 40)
+    observer, judge = OBSERVERS["continuous"](run.env), JUDGES["continuous"](run.env)
+    return run, record(run, observer, judge, make_policy(policy.run, True), policy.agent_state, 40)
 
 
 @pytest.fixture
@@ -116,12 +118,17 @@ def test_every_kind_is_exported(
     base = recorded.control - np.asarray(run.env.steering.offset(recorded.action))
     rollouts = dataclasses.replace(recorded, action=expected["action"], control=base + expected["offset"])
     monkeypatch.setattr(exporting, "record", lambda *args: rollouts)
+    # Rewards are those of the actions that were recorded, whatever policy is exported.
+    reward_gate = gates.reward_gate
+    monkeypatch.setattr(
+        gates, "reward_gate", lambda reward, carried, _: reward_gate(reward, carried, recorded)
+    )
     export = exporting.prepare(policy, weights, lambda message: None, onnx=has_onnx())
     write_bundle(
         export.files,
         export.manifest | {"version": 1, "exported": "2026-01-02T03:04:05Z"},
         tmp_path / "bundle.zip",
-        training={"finetune.tflite", "params.bin"},
+        training=exporting.TRAINING,
     )
 
     bundle = load_bundle(tmp_path / "bundle.zip")
