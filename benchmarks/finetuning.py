@@ -41,7 +41,7 @@ RESULTS = Path(__file__).parent / "results"
 LOAD, HIGH = 0.65, 0.97  # of a frame's budget
 SPAN, SPANS, OTHERS = 5.0, 6, 0.02  # s of a span, spans that count of each kind, share of the core
 RISE, FALL, END = 8.0, 16.0, 28.0  # s
-CHANGE, STEPS, EPISODES = BodyChange(mass=1.4), 3000, 128
+CHANGE, STEPS, EPISODES = BodyChange(mass=1.4), 6000, 128
 
 
 def main() -> None:
