@@ -9,6 +9,7 @@ from pathlib import Path
 
 import motion_sources as sources
 import numpy as np
+import pytest
 
 # Where Harrington's formulas put the hips of the figure: its pelvis's width and depth, m.
 WIDTH = (0.09 - 0.0073) / 0.33
@@ -77,8 +78,7 @@ def independent(path: Path, points: Mapping[str, np.ndarray], unit: str = "mm") 
 
 def small(frames: int = 3) -> bytes:
     """A file by the library that reads them, for many changes."""
-    import c3d
-
+    c3d = pytest.importorskip("c3d", reason="C3D files need synthjax[motion]")
     points, out = markers(frames), io.BytesIO()
     writer = c3d.Writer(point_rate=sources.FPS, analog_rate=0.0, point_scale=-1.0)
     writer.set_point_labels(list(points))

@@ -379,7 +379,7 @@ def test_other_files_are_refused(name: str, content: str | bytes, message: str, 
 
 def test_missing_files_folders_and_options_of_other_formats(tmp_path: Path) -> None:
     for suffix in READERS:
-        if suffix not in (".fbx", ".asf"):
+        if suffix not in (".fbx", ".c3d", ".asf"):
             with pytest.raises(UserError, match="There is no motion file"):
                 read(tmp_path / f"none{suffix}", skeleton=None)
     (tmp_path / "folder.bvh").mkdir()

@@ -109,7 +109,7 @@ def load_clip(path: Path, body: Body) -> Clip:
     )
     if (
         tuple(content["body_names"].tolist()) != body.body_names
-        or np.abs(clip.xpos[0] - content["first_xpos"]).max() > _SAME_BODY
+        or not np.abs(clip.xpos[0] - content["first_xpos"]).max() <= _SAME_BODY
     ):
         raise UserError(
             f"Clip '{path}' is for a body with other bones than '{body.name}': retarget its source again."
@@ -173,7 +173,9 @@ def _demand_kind(path: Path, content: dict[str, np.ndarray], name: str) -> None:
 def _unusable(content: dict[str, np.ndarray], body: Body) -> str | None:
     """What is wrong with the numbers of a clip for the joints of ``body``, or None."""
     model = body.model
-    qpos, frames = content["qpos"], len(content["qpos"])
+    # Of the files' own types, some cannot even be compared with the bounds.
+    qpos, offset = (content[name].astype(np.float64) for name in ("qpos", "loop_offset"))
+    frames, fps = len(qpos), float(content["fps"])
     shapes = {
         "qpos": (frames, model.nq), "contacts": (frames, model.nbody), "first_xpos": (model.nbody, 3),
         "loop_offset": (3,),
@@ -183,9 +185,9 @@ def _unusable(content: dict[str, np.ndarray], body: Body) -> str | None:
             return f"has {name} of shape {content[name].shape} where its names ask for {shape}"
     if frames < 2:
         return "has fewer than two frames"
-    if not 0.0 < content["fps"] < _LARGEST:
-        return f"has {float(content['fps'])} frames a second"
-    if not all((np.abs(content[name]) < _LARGEST).all() for name in ("qpos", "loop_offset")):
+    if not 0.0 < fps < _LARGEST:
+        return f"has {fps} frames a second"
+    if not ((np.abs(qpos) < _LARGEST).all() and (np.abs(offset) < _LARGEST).all()):
         return "holds numbers that are not finite, or far too large"
     if np.linalg.norm(qpos[:, 3:7], axis=-1).min() < _LEAST_QUATERNION:
         return "holds orientations of no length"
