@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -393,7 +394,11 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_is_computed(
     assert f"'{Path('file').absolute()}' cannot be written" in capsys.readouterr().err
     if resumed:
         run_folder.save_config(Path("run"), configs.get("imitation"))
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    def refuse(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     assert cli.main(["train", "--resume" if resumed else "--run-dir", "run"]) == 2
     shown = capsys.readouterr().err
     assert "choose another --run-dir" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unwritable(folder: Path) -> Path | None:
-    """What keeps files out of ``folder``: itself, or what it would be made in; None if nothing does."""
+    """What keeps files out of ``folder``: itself, or what it would be made in; None if nothing does.
+
+    Tried out, since permissions do not tell of a medium that is read-only, nor anything to an administrator.
+    """
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return None if there.is_dir() and os.access(there, os.W_OK) else there
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return None
+    except OSError:
+        return there
 
 
 def partial_of(path: Path) -> Path:
