@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 import tuning_bundles
@@ -24,6 +25,8 @@ from synthjax.deploy.bundle import Bundle
 from synthjax.deploy.export import Export
 from synthjax.deploy.throttle import Throttle, ThrottleConfig
 from synthjax.deploy.tuning import frames, learner, store
+from synthjax.deploy.tuning.body import SimulatedBody
+from synthjax.deploy.tuning.config import BodyChange
 from synthjax.deploy.tuning.models import Snapshot, frozen, shipped
 from synthjax.deploy.tuning.session import Session
 from synthjax.deploy.tuning.worker import BackgroundWorker
@@ -148,6 +151,23 @@ def test_snapshots_cannot_be_changed_and_act_from_the_next_action_on(bundle: Bun
     body.frame(sim_dt)
     assert body._actor.policy.snapshot is other
     assert body._step[2] is not mean
+
+
+def test_a_body_that_breaks_writes_nothing(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MuJoCo's own handler would leave MUJOCO_LOG.TXT in the folder."""
+    monkeypatch.chdir(tmp_path)
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(None)
+    try:
+        body = SimulatedBody(bundle, BodyChange())
+        body.data.qvel[:] = np.nan
+        body.step(1)
+        assert not body.sound
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 # ---------------------------------------------------------------------- what is kept
