@@ -34,6 +34,7 @@ from synthjax.deploy import archive, gates
 from synthjax.deploy.bundle import load_bundle, timestamp, write_bundle
 from synthjax.deploy.convert import convert, lower
 from synthjax.deploy.export import TRAINING, convert_models, prepare
+from synthjax.deploy.files import FINETUNE, INFER_SIGNATURE, POLICY, STEP_SIGNATURE
 from synthjax.deploy.finetune import MINIBATCH, FineTuning, fine_tuning
 from synthjax.deploy.install import install_bundle
 from synthjax.deploy.judges import JUDGES
@@ -41,13 +42,7 @@ from synthjax.deploy.model import Model
 from synthjax.deploy.observers import OBSERVERS
 from synthjax.deploy.quantize import Format, with_weights
 from synthjax.deploy.rollouts import Rollouts, record
-from synthjax.deploy.runtime import (
-    FINETUNE,
-    INFER_SIGNATURE,
-    POLICY,
-    STEP_SIGNATURE,
-    DeployedPolicy,
-)
+from synthjax.deploy.runtime import DeployedPolicy
 from synthjax.physics.dispatch import wait_for_computations
 from synthjax.training.bench import machine, usable_cores
 from synthjax.training.build import Run

@@ -19,6 +19,42 @@ FILES = {
 }
 TRAINING = ("finetune.tflite", "params.bin")
 
+BODY = b'<mujoco><worldbody><body><joint name="knee"/></body></worldbody></mujoco>'
+ACTING: dict[str, Any] = {  # the least that says how to act
+    "timing": {"sim_dt": 0.01, "n_substeps": 2, "control_dt": 0.02},
+    "physics": {"solver": "NEWTON", "iterations": 4},
+    "agent": {"algorithm": "ppo"},
+    "body": {"hash": hashlib.sha256(BODY).hexdigest()[:12]},
+    "observation": {
+        "hash": hashlib.sha256(b'[["height", 1]]').hexdigest()[:12],
+        "size": 1,
+        "fields": [{"name": "height", "start": 0, "size": 1}],
+    },
+    "observe": {"inputs": {}, "carried": {"entries": [], "start": []}},
+    "action": {"joints": ["knee"], "gains": [1.0], "scale": [1.0], "squash": "none", "limit": None},
+    "finetune": {
+        "vectors": [
+            {"name": name, "start": index, "size": 1}
+            for index, name in enumerate(("params", "opt", "learning_rate"))
+        ],
+        "minibatch": {"observation": [1, 1]},
+        "settings": {"gamma": 0.9, "gae_lambda": 0.9, "reward_scale": 1.0, "advantage_clip": 4.0},
+        "reward": {"inputs": {}, "memory": []},
+        "starts": {
+            "rows": 1,
+            "columns": [{"name": n, "size": int(n[0] == "q")} for n in ("qpos", "qvel", "carried", "memory")],
+        },
+        "max_steps": 10,
+    },
+}
+ACTING_FILES = FILES | {
+    "body.xml": BODY,
+    "observe.tflite": b"observe",
+    "reward.tflite": b"reward",
+    "params.bin": bytes(12),
+    "starts.bin": bytes(8),
+}
+
 
 def head(version: int = 1, exported: str = "2026-01-02T03:04:05Z", **more: Any) -> dict[str, Any]:
     return {"name": "walk", "version": version, "exported": exported, **more}
@@ -26,6 +62,17 @@ def head(version: int = 1, exported: str = "2026-01-02T03:04:05Z", **more: Any) 
 
 def make(path: Path, version: int = 1, files: Mapping[str, bytes] = FILES) -> Bundle:
     return write_bundle(files, head(version), path, TRAINING)
+
+
+def make_acting(
+    path: Path,
+    version: int = 1,
+    files: Mapping[str, bytes] = ACTING_FILES,
+    fields: Mapping[str, Any] = ACTING,
+) -> Bundle:
+    """A bundle whose manifest and files are in order, as far as one sees without running its models."""
+    training = {"reward.tflite", "starts.bin", *TRAINING} & files.keys()
+    return write_bundle(files, head(version, **fields), path, training)
 
 
 def unzip(path: Path, folder: Path) -> Path:

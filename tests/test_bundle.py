@@ -455,15 +455,17 @@ def test_a_manifest_cannot_name_a_file_elsewhere(name: str, folder: Path) -> Non
 # The command, and what it needs
 
 
-def test_verify_says_what_a_bundle_holds(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_says_what_a_bundle_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = tmp_path / "whole.zip"
+    bundles.make_acting(whole)
     assert cli.main(["bundle", "verify", str(whole)]) == 0
     shown = capsys.readouterr().out
     assert "walk, version 1 of 2026-01-02T03:04:05Z" in shown
     assert load_bundle(whole).digest in shown
     rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines()[2:]}
     assert rows["policy.tflite"] == ["policy", "768", "bytes", "whole"]
-    assert rows["params.bin"] == ["training", "0", "bytes", "whole"]
-    assert rows.keys() == bundles.FILES.keys()
+    assert rows["params.bin"] == ["training", "12", "bytes", "whole"]
+    assert rows.keys() == bundles.ACTING_FILES.keys()
 
 
 def test_verify_has_a_verdict_on_each_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,9 +206,22 @@ def test_a_bundle_that_does_not_fit_is_refused(export: Export) -> None:
     with pytest.raises(UserError, match="lacks the signature 'infer'"):
         DeployedPolicy(export.manifest, swapped)
     other = copy.deepcopy(export.manifest)
-    other["action"]["joints"].pop()
-    with pytest.raises(UserError, match="does not fit the manifest"):
+    for name in ("joints", "gains", "scale"):
+        other["action"][name].pop()
+    with pytest.raises(UserError, match=r"policy\.tflite does not fit the manifest"):
         DeployedPolicy(other, export.files)
+    for inputs in ({"ground_force": {"shape": [21, 3]}}, {"qpos": {"shape": [3]}}):
+        other = copy.deepcopy(export.manifest)
+        other["observe"]["inputs"] |= inputs
+        with pytest.raises(UserError, match=r"observe\.tflite does not fit the manifest"):
+            DeployedPolicy(other, export.files)
+
+
+def test_another_layout_than_the_hosts_is_refused(export: Export) -> None:
+    own = export.manifest["observation"]["hash"]
+    assert deployed(export, observation_hash=own).observation_dim == export.manifest["observation"]["size"]
+    with pytest.raises(UserError, match=f"laid out as {own}, the host's as 0123456789ab"):
+        deployed(export, observation_hash="0123456789ab")
     export.manifest["observation"]["fields"][0]["name"] = "height"
     with pytest.raises(UserError, match="the manifest says"):
         deployed(export)

@@ -279,6 +279,17 @@ def test_a_model_of_another_width_is_refused(host: list[str], unpacked: Path, tm
     assert "does not fit the manifest" in refusal(host, unpacked, tmp_path / "none")
 
 
+def test_another_layout_than_the_hosts_is_refused(host: list[str], unpacked: Path, tmp_path: Path) -> None:
+    """Before anything is opened; the right one is not."""
+    own = json.loads((unpacked / "manifest.json").read_text())["observation"]["hash"]
+    other = refusal([*host, "--layout", "0123456789ab"], unpacked, tmp_path / "none")
+    assert f"laid out as {own}, the host's as 0123456789ab" in other
+    assert "Cannot read" in refusal([*host, "--layout", own], unpacked, tmp_path / "none")
+    bundles.change_manifest(unpacked, observation={"size": 1})
+    said = refusal([*host, "--layout", own], unpacked, tmp_path / "none")
+    assert "does not say how the observation is laid out" in said
+
+
 def test_models_of_another_kind_are_refused(
     host: list[str], recorded: tuple[Export, Rollouts], tmp_path: Path
 ) -> None:

@@ -397,6 +397,19 @@ def test_models_of_another_kind_are_refused(
         assert reason in refusal(program, "act", path, tmp_path / "none", tmp_path / "none")
 
 
+def test_what_does_not_fit_the_host_is_refused(program: Path, zipped: Path, tmp_path: Path) -> None:
+    folder = bundles.unzip(zipped, tmp_path / "walk")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    own, seen = manifest["observation"]["hash"], manifest["observe"]
+    other = refusal(program, "open", folder, "0123456789ab")
+    assert f"laid out as {own}, the host's as 0123456789ab" in other
+    first = next(name for name in seen["inputs"] if name not in ("previous_action", "carried"))
+    assert f"The sensor '{first}' is missing" in refusal(program, "open", folder, own)
+    for inputs in (None, [], seen["inputs"] | {"mood": {"shape": [1]}}):
+        bundles.change_manifest(folder, observe=seen | {"inputs": inputs})
+        assert "observe.tflite does not fit the manifest" in refusal(program, "open", folder)
+
+
 @pytest.mark.parametrize("kind", ["zipped", "squashed"])
 def test_a_skill_acts_from_the_first_launch_on(
     program: Path,
@@ -454,6 +467,49 @@ def test_ten_gradient_steps_are_those_of_python_and_jax(
     assert max(learns.errors(got, learns.by_jax).values()) <= 0.01
     np.testing.assert_allclose(actions, learns.actions, atol=1e-5, rtol=0)
     assert np.abs(actions - learned(learns.rows[:0])[1]).max() > 1e-3
+
+
+def test_learning_goes_on_from_what_was_kept(program: Path, learns: Learning, tmp_path: Path) -> None:
+    """In two halves as in one, and from a file that the C host would have written."""
+    whole, halves = tmp_path / "kept" / "whole.f32", tmp_path / "kept" / "halves.f32"
+    learns.rows.tofile(tmp_path / "rows")
+    learns.rows[:4].tofile(tmp_path / "first")
+    learns.rows[4:].tofile(tmp_path / "rest")
+    assert host(program, "onward", learns.bundle, tmp_path / "rows", whole) == ["False"]
+    assert host(program, "onward", learns.bundle, tmp_path / "first", halves) == ["False"]
+    assert host(program, "onward", learns.bundle, tmp_path / "rest", halves) == ["True"]
+    assert halves.read_bytes() == whole.read_bytes()
+    got = learns.vectors(np.fromfile(whole, np.float32))
+    assert max(learns.errors(got, learns.by_python).values()) <= 1e-4
+    assert {path.name for path in whole.parent.iterdir()} == {"whole.f32", "halves.f32"}
+    numbers_before = np.fromfile(whole, np.float32)
+    for damaged in (
+        numbers_before[:-1],
+        np.where(np.arange(len(numbers_before)) == 3, np.nan, numbers_before),
+    ):
+        damaged.astype(np.float32).tofile(halves)
+        said = refusal(program, "onward", learns.bundle, tmp_path / "rest", halves)
+        assert f"does not hold the {len(numbers_before)} finite float32 numbers" in said
+    said = refusal(program, "onward", learns.bundle, tmp_path / "rest", tmp_path / "rest" / "below")
+    assert "Cannot write" in said
+
+
+def test_a_kill_leaves_what_was_learned_whole(program: Path, learns: Learning, tmp_path: Path) -> None:
+    path, rng, last = tmp_path / "learned.f32", random.Random(0), 0.0
+    for _ in range(4):
+        process = start(program, "saves", learns.bundle, path)
+        deadline = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.05, 0.2))
+        process.kill()
+        process.communicate()
+        kept = np.fromfile(path, np.float32)
+        assert len(kept) == sum(start.size for start in learns.tuning.start.values())
+        assert (kept == kept[0]).all()
+        last = max(last, float(kept[0]))
+        path.unlink()
+    assert last > 1
 
 
 def test_what_cannot_be_learned_of_is_refused(

@@ -513,8 +513,11 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[
 
 
 def test_install_says_what_it_did(
-    versions: dict[int, Path], to: Path, command: Callable[..., tuple[int, str, str]]
+    to: Path, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
+    versions = {version: tmp_path / f"{version}.zip" for version in range(1, 4)}
+    for version, path in versions.items():
+        bundles.make_acting(path, version)
     stamp = "2026-01-02T03:04:05Z"
     assert command("install", versions[2], "--to", to) == (
         0, f"walk, version 2 of {stamp}: installed, there was none that could be used.\n", "",

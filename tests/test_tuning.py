@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 import tuning_bundles
@@ -23,7 +25,10 @@ from synthjax import cli
 from synthjax.deploy.bundle import Bundle
 from synthjax.deploy.export import Export
 from synthjax.deploy.throttle import Throttle, ThrottleConfig
-from synthjax.deploy.tuning import frames, learner, store
+from synthjax.deploy.tuning import frames, learner, report, store
+from synthjax.deploy.tuning.actor import Actor
+from synthjax.deploy.tuning.body import SimulatedBody
+from synthjax.deploy.tuning.config import BodyChange
 from synthjax.deploy.tuning.models import Snapshot, frozen, shipped
 from synthjax.deploy.tuning.session import Session
 from synthjax.deploy.tuning.worker import BackgroundWorker
@@ -148,6 +153,23 @@ def test_snapshots_cannot_be_changed_and_act_from_the_next_action_on(bundle: Bun
     body.frame(sim_dt)
     assert body._actor.policy.snapshot is other
     assert body._step[2] is not mean
+
+
+def test_a_body_that_breaks_writes_nothing(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MuJoCo's own handler would leave MUJOCO_LOG.TXT in the folder."""
+    monkeypatch.chdir(tmp_path)
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(None)
+    try:
+        body = SimulatedBody(bundle, BodyChange())
+        body.data.qvel[:] = np.nan
+        body.step(1)
+        assert not body.sound
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 # ---------------------------------------------------------------------- what is kept
@@ -342,6 +364,49 @@ def test_figures_of_frames_by_hand(tmp_path: Path) -> None:
     frames.plot(lived, tmp_path / "frames.png")
     with Image.open(tmp_path / "frames.png") as image:
         assert image.size == (1090, 650)
+        pixels = np.asarray(image.convert("RGB"))
+    blue = np.flatnonzero((pixels == (0x22, 0x55, 0x99)).all(axis=-1).any(axis=0))
+    assert (blue[0], blue[-1]) == (70, 1070)  # from edge to edge of its box
+    third = np.flatnonzero((pixels[440:610] == (0x22, 0x55, 0x99)).all(axis=-1).any(axis=0))
+    assert third[-1] == 1070
+    lived.rows = lived.rows[:1]
+    assert lived.figures()["frames"] == 1
+    frames.plot(lived, tmp_path / "frame.png")
+    assert (tmp_path / "frame.png").exists()
+
+
+def test_frames_that_are_late_reach_the_throttle(bundle: Bundle, tmp_path: Path) -> None:
+    with Session(bundle, dataclasses.replace(CONFIG, fast=False), tmp_path) as session:
+        end = time.perf_counter() + 0.3
+        lived = session.live(
+            lambda: time.perf_counter() < end, learning=False, load=lambda seconds: 1.2 * (seconds > 0.0)
+        )
+    assert lived.rows[-1][2] == session.throttle.share < 1.0
+
+
+def test_observations_that_are_not_finite_are_counted_and_not_learned_from(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one and the third: the episode is cut before the third, at the value of the second."""
+    observe, calls = Actor.observe, 0
+
+    def spoilt(actor: Actor) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        observation = observe(actor)
+        return np.full_like(observation, np.nan) if calls in (1, 3) else observation
+
+    monkeypatch.setattr(Actor, "observe", spoilt)
+    with Session(bundle, CONFIG, tmp_path) as session:
+        session.live(lambda: session.actions < 8, learning=False)
+        assert report.report(session, {}, {})["repeated"] == session.repeated == 2
+        rollout = session._body._rollout
+        assert rollout.rows == session.actions - 1 - 2  # the last is not over yet
+        kept = slice(rollout.rows)
+        assert np.isfinite(rollout.observation[kept]).all()
+        assert (rollout.done[0], rollout.terminated[0]) == (True, False)
+        assert rollout.next_value[0] == rollout.value[0] != 0.0
+        assert rollout.done[1] == rollout.terminated[1]  # of its own
 
 
 @pytest.mark.slow
@@ -365,9 +430,9 @@ def test_always_on_life_learns_too(tmp_path: Path, capsys: pytest.CaptureFixture
     export_policy(policy, tmp_path / "life.zip", "float32", 0, lambda message: None)
     args = ("--env", "continuous", "--fast", "--change.friction", "0.5", "--steps", "2")
     assert command(str(tmp_path / "life.zip"), *args) == 0
-    report = json.loads((tmp_path / "life-finetuned" / "report.json").read_text())
-    assert report["rounds"] == 2
-    assert report["reward"]["after"]["mean"] > 0.0
+    figures = json.loads((tmp_path / "life-finetuned" / "report.json").read_text())
+    assert figures["rounds"] == 2
+    assert figures["reward"]["after"]["mean"] > 0.0
     capsys.readouterr()
 
 
@@ -386,22 +451,90 @@ def test_the_command_learns_reports_and_goes_on(
     args = (str(file), "--env", "imitation", "--fast", "--out", str(tmp_path / "out"), "--change.mass", "1.2")
     assert command(*args, "--steps", "3") == 0
     said = capsys.readouterr().out
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["rounds"] == 3 == report["taken"] + report["rolled_back"] == len(report["history"])
-    assert report["train_steps"] == 3
-    assert report["config"]["change"]["mass"] == 1.2
-    assert report["frames"] == {}
-    assert report["kl_largest"] <= report["kl_bound"]
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert figures["rounds"] == 3 == figures["taken"] + figures["rolled_back"] == len(figures["history"])
+    assert figures["train_steps"] == 3
+    assert figures["config"]["change"]["mass"] == 1.2
+    assert figures["frames"] == {}
+    assert figures["kl_largest"] <= figures["kl_bound"]
     for name in ("shipped", "shipped on this body", "before", "after"):
-        low, high = report["reward"][name]["interval"]
-        assert low <= report["reward"][name]["mean"] <= high
+        low, high = figures["reward"][name]["interval"]
+        assert low <= figures["reward"][name]["mean"] <= high
     assert "round 3" in said
     assert "return shipped on this body" in said
-    assert report["taken"] > 0, "this seed should take a policy, or the rest tests nothing"
+    assert figures["taken"] > 0, "this seed should take a policy, or the rest tests nothing"
     assert command(*args, "--steps", "1") == 0
     again = json.loads((tmp_path / "out" / "report.json").read_text())
     assert again["train_steps_in_all"] > again["train_steps"] == 1
-    assert again["reward"]["before"]["mean"] == pytest.approx(report["reward"]["after"]["mean"], rel=1e-6)
+    assert again["reward"]["before"]["mean"] == pytest.approx(figures["reward"]["after"]["mean"], rel=1e-6)
+
+
+def test_the_command_in_real_time(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    args = ("--profile", "desktop", "--baseline-seconds", "0.5", "--seconds", "1", "--frame-load", "0.1")
+    assert command(str(file), "--out", str(tmp_path), *args) == 0
+    figures = json.loads((tmp_path / "report.json").read_text())
+    assert figures["frames"].keys() == {"without training", "with training"}
+    assert all(lived["frames"] > 5 for lived in figures["frames"].values())
+    assert figures["repeated"] == 0
+    said = capsys.readouterr().out
+    assert "frames with training" in said
+    assert f"Frames: {tmp_path / 'frames.png'}" in said
+    with Image.open(tmp_path / "frames.png") as image:
+        assert image.format == "PNG"
+
+
+def test_it_can_be_stopped_before_it_learns(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add = frames.Frames.add
+
+    def first(lived: frames.Frames, *row: Any) -> None:
+        add(lived, *row)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(frames.Frames, "add", first)
+    assert command(str(file), "--out", str(tmp_path)) == 0
+    figures = json.loads((tmp_path / "report.json").read_text())
+    assert figures["frames"].keys() == {"without training"}
+    assert figures["train_steps"] == 0
+    assert not (tmp_path / "frames.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "No permission")]
+)
+def test_what_cannot_be_written_is_told(
+    number: int,
+    said: str,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """While it learns; the policy that acts is still the last one that was kept."""
+
+    def full(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / store.STATE))
+
+    monkeypatch.setattr("synthjax.deploy.tuning.session.Session.live", full)
+    assert command(str(file), "--out", str(tmp_path), "--fast") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "train --resume" not in error
+    assert ("give the command again, which goes on from the last policy" in error) == (number == errno.ENOSPC)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_it_learns(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("synthjax.deploy.bundle.load_bundle", lambda path: pytest.fail("it was too late"))
+    (tmp_path / "file").touch()
+    for out in ("file", "file/below"):
+        assert command(str(file), "--fast", "--out", str(tmp_path / out)) == 2
+        error = capsys.readouterr().err
+        assert f"and '{tmp_path / 'file'}' cannot be written: choose another folder" in error
 
 
 def test_neither_jax_nor_the_converter_is_needed(file: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@
  * deterministic.
  *
  *     --library libLiteRt.so    where LiteRT is
+ *     --layout HASH             the observation.hash that the observations are of; another one is refused
  *     --learned FILE            acts with what `train` gave, or goes on from it */
 #include <stdarg.h>
 #include <stdbool.h>
@@ -48,6 +49,16 @@ static Model *load(const Bundle *bundle, const char *name, const char *signature
     size_t size;
     void *data = bundle_file(bundle, name, &size);
     return model_load(name, data, size, signature);
+}
+
+static void check_layout(const Bundle *bundle, const char *layout)
+{
+    char own[64];
+    if (!json_string(json_field(json_field(bundle->manifest, "observation"), "hash"), own, sizeof own))
+        fail("The manifest does not say how the observation is laid out: export the bundle again.");
+    if (strcmp(own, layout))
+        fail("The bundle's observations are laid out as %s, the host's as %s: export the policy of a run with the "
+             "host's layout, or build the host for this one.", own, layout);
 }
 
 /* The policy as it was exported, or as it was `learned`. */
@@ -168,17 +179,19 @@ static void learn(const Bundle *bundle, Learned *learned, char **paths)
 
 int main(int argc, char **argv)
 {
-    const char *library = "libLiteRt.so", *path = NULL;
+    const char *library = "libLiteRt.so", *path = NULL, *layout = NULL;
     for (; argc > 2 && !strncmp(argv[1], "--", 2); argc -= 2, argv += 2) {
         if (!strcmp(argv[1], "--library")) library = argv[2];
         else if (!strcmp(argv[1], "--learned")) path = argv[2];
+        else if (!strcmp(argv[1], "--layout")) layout = argv[2];
         else fail("There is no option %s.", argv[1]);
     }
     const char *verb = argc == 5 ? argv[1] : "";
     bool trains = !strcmp(verb, "train"), steps = !strcmp(verb, "step");
     if (!trains && !steps && strcmp(verb, "infer"))
-        fail("host [--library libLiteRt.so] [--learned FILE] infer|step|train FOLDER input.f32 output.f32");
+        fail("host [--library libLiteRt.so] [--layout HASH] [--learned FILE] infer|step|train FOLDER input.f32 output.f32");
     Bundle bundle = bundle_open(argv[2]);
+    if (layout) check_layout(&bundle, layout);
     runtime_load(library);
     Learned learned = {0};
     if (trains || path) learned = learned_load(&bundle, path);

@@ -48,15 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0, 1 for a bad clip, or 2 after a mistake of the user's."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
     try:
         with interrupts.watched():
-            _dispatch([arg for arg in args if arg != "--debug"])
+            _dispatch(args)
     except SystemExit as stop:  # the parser has already said why
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except (UserError, OSError, RuntimeError) as error:
-        sentence = str(error) if isinstance(error, UserError) else _explain(error)
+        sentence = str(error) if isinstance(error, UserError) else _explain(error, args[:1])
         if sentence is None:
             raise
         if debug:
@@ -82,7 +83,7 @@ def _dispatch(args: list[str]) -> None:
         raise unknown("command", name, COMMANDS)
 
 
-def _explain(error: OSError | RuntimeError) -> str | None:
+def _explain(error: OSError | RuntimeError, command: list[str]) -> str | None:
     """The sentence for a failed write, or a device, that the user can put right; None for any other error."""
     if isinstance(error, RuntimeError):
         if not str(error).startswith("Unable to initialize backend"):
@@ -91,7 +92,9 @@ def _explain(error: OSError | RuntimeError) -> str | None:
         return f"JAX has no device for JAX_PLATFORMS={wanted}: unset it or install its support."
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full{place}: make room, then go on with 'synthjax train --resume'."
+        again = "go on with 'synthjax train --resume'" if command == ["train"] else "give the command again"
+        kept = ", which goes on from the last policy that was taken" if command == ["finetune"] else ""
+        return f"The disk is full{place}: make room, then {again}{kept}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission to write{place}: choose another folder or change its permissions."
     return None

@@ -16,7 +16,7 @@ from synthjax.cli.parsing import parse
 
 @dataclasses.dataclass(frozen=True)
 class VerifyOptions:
-    """Say what a bundle holds, and whether every byte of it is as it was written."""
+    """Say what a bundle holds, whether every byte of it is as it was written, and whether it can be used."""
 
     bundle: Annotated[Path, tyro.conf.Positional]  # zip file or folder, or a folder that one is installed in
 
@@ -39,11 +39,14 @@ _BundleOptions = (
 def bundle(args: list[str]) -> None:
     """Verify or install what 'synthjax export' made for a device."""
     options = parse(bundle, "bundle", cast(Any, _BundleOptions), args, tyro.MISSING)
-    from synthjax.deploy.bundle import check_verdicts, verify_bundle
+    from synthjax.deploy.bundle import check_verdicts, load_bundle, verify_bundle
     from synthjax.deploy.install import install_bundle, installed_folder
+    from synthjax.deploy.schema import check_contents
 
     console = Console(markup=False, highlight=False)
     if isinstance(options, InstallOptions):
+        given = load_bundle(options.bundle)
+        check_contents(given.manifest, given.files)  # what cannot act takes the place of nothing
         done = install_bundle(options.bundle, options.to, options.with_training)
         version, exported = done.bundle.age
         console.print(
@@ -67,3 +70,4 @@ def bundle(args: list[str]) -> None:
         )
     console.print(table)
     check_verdicts(path, verdicts)
+    check_contents(found.manifest, found.files)

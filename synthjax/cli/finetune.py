@@ -51,9 +51,12 @@ def finetune(args: list[str]) -> None:
     from synthjax.deploy.tuning import report
     from synthjax.deploy.tuning.frames import plot
     from synthjax.deploy.tuning.session import Session
+    from synthjax.training.whole_files import unwritable
 
     path = installed_folder(options.bundle) or options.bundle
     folder = options.out or options.bundle.with_name(f"{options.bundle.stem}-finetuned")
+    if (there := unwritable(folder)) is not None:
+        raise UserError(f"--out is '{folder}', and '{there}' cannot be written: choose another folder.")
     config = SessionConfig(**{f.name: getattr(options, f.name) for f in dataclasses.fields(SessionConfig)})
     console = Console(markup=False, highlight=False)
     with Session(load_bundle(path), config, folder, options.env) as session:
@@ -70,7 +73,7 @@ def finetune(args: list[str]) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(f"Report: {folder / report.REPORT}", soft_wrap=True)
-    if phases:
+    if phases and phases["with training"].rows:  # none if it was stopped before
         plot(phases["with training"], folder / report.PICTURE)
         console.print(f"Frames: {folder / report.PICTURE}", soft_wrap=True)
 

@@ -13,17 +13,7 @@ import jax
 from synthjax.deploy import gates
 from synthjax.deploy.convert import Named, convert, installed, lower
 from synthjax.deploy.dense import dense_policy
-from synthjax.deploy.finetune import FineTuning, fine_tuning, starts_of
-from synthjax.deploy.judges import JUDGES, Judge
-from synthjax.deploy.manifest import clip_file, describe, describe_action, describe_tuning
-from synthjax.deploy.model import INSTALL, Model
-from synthjax.deploy.model_checks import ALLOWED_IN_TRAINING, check_model
-from synthjax.deploy.observers import OBSERVERS, Observer
-from synthjax.deploy.onnx_policy import ONNX, ONNXModel, demand_packages, onnx_policy, write_onnx
-from synthjax.deploy.policy import policy_function
-from synthjax.deploy.quantize import Format, with_weights
-from synthjax.deploy.rollouts import Rollouts, record, through_host
-from synthjax.deploy.runtime import (
+from synthjax.deploy.files import (
     BODY,
     FINETUNE,
     INFER_SIGNATURE,
@@ -35,13 +25,23 @@ from synthjax.deploy.runtime import (
     REWARD_SIGNATURE,
     STARTS,
     STEP_SIGNATURE,
+    TRAINING,
 )
+from synthjax.deploy.finetune import FineTuning, fine_tuning, starts_of
+from synthjax.deploy.judges import JUDGES, Judge
+from synthjax.deploy.manifest import clip_file, describe, describe_action, describe_tuning
+from synthjax.deploy.model import INSTALL, Model
+from synthjax.deploy.model_checks import ALLOWED_IN_TRAINING, check_model
+from synthjax.deploy.observers import OBSERVERS, Observer
+from synthjax.deploy.onnx_policy import ONNX, ONNXModel, demand_packages, onnx_policy, write_onnx
+from synthjax.deploy.policy import policy_function
+from synthjax.deploy.quantize import Format, with_weights
+from synthjax.deploy.rollouts import Rollouts, record, through_host
 from synthjax.motion.clip_file import whole_clip
 from synthjax.training.policies import make_policy
 from synthjax.training.saved import SavedPolicy
 
 MODELS = (POLICY, OBSERVE, REWARD, FINETUNE)
-TRAINING = {FINETUNE, PARAMS, REWARD, STARTS}  # what a policy that only acts has no use for
 RETURN_WORLDS = 64  # episodes whose mean return judges int8 weights
 
 
@@ -82,7 +82,7 @@ def export_policy(
         demand_packages()
     export = prepare(policy, kind, report, onnx)
     manifest = export.manifest | {"version": version, "exported": timestamp()}
-    write_bundle(export.files, manifest, out, training=export.files.keys() & TRAINING)
+    write_bundle(export.files, manifest, out, training=export.files.keys() & set(TRAINING))
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
     parity = export.manifest["parity"]
     words = f"over {parity['observations']} observations of whole rollouts actions differ from JAX by "

@@ -14,11 +14,11 @@ import numpy as np
 import synthjax
 from synthjax.bodies import Body
 from synthjax.deploy.fields import describe_layout
+from synthjax.deploy.files import BODY, STARTS
 from synthjax.deploy.finetune import FineTuning, Starts
 from synthjax.deploy.judges import Judge
 from synthjax.deploy.observers import Observer, Shapes
 from synthjax.deploy.quantize import Format
-from synthjax.deploy.runtime import BODY, STARTS
 from synthjax.envs.body_parts import SLOTS
 from synthjax.motion.clip import Clip
 from synthjax.training.build import Run

@@ -10,22 +10,16 @@ JAX and MuJoCo need not be installed where this is imported.  Every control step
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthjax.deploy.files import INFER_SIGNATURE, OBSERVE, OBSERVE_SIGNATURE, POLICY
 from synthjax.deploy.model import Model
+from synthjax.deploy.schema import check_policy
 from synthjax.errors import UserError
-
-POLICY, OBSERVE, BODY = "policy.tflite", "observe.tflite", "body.xml"
-INFER_SIGNATURE, OBSERVE_SIGNATURE = "infer", "observe"
-# Of the part for training.
-FINETUNE, PARAMS, REWARD, STARTS = "finetune.tflite", "params.bin", "reward.tflite", "starts.bin"
-STEP_SIGNATURE, REWARD_SIGNATURE = "train_step", "reward"
 
 
 class DeployedPolicy:
@@ -34,23 +28,47 @@ class DeployedPolicy:
     An observation that is not finite repeats the last action (none yet: zero); ``repeated`` counts them.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], files: Mapping[str, bytes], num_threads: int = 1):
+    def __init__(
+        self,
+        manifest: Mapping[str, Any],
+        files: Mapping[str, bytes],
+        num_threads: int = 1,
+        observation_hash: str | None = None,
+    ):
         """Loads the models of a bundle that was verified.
 
+        Args:
+          manifest: of the bundle.
+          files: by name.
+          num_threads: that one call may use.
+          observation_hash: of the layout that a host which computes observations itself was built for.
+
         Raises:
-          UserError: a model is missing or does not fit the manifest, or the runtime is not installed.
+          UserError: the manifest cannot be used, a file is missing or does not fit it, the observation is
+            laid out in another way, or the runtime is not installed.
         """
-        _check_layout(manifest)
+        check_policy(manifest, files)
+        layout = manifest["observation"]["hash"]
+        if observation_hash is not None and layout != observation_hash:
+            raise UserError(
+                f"The bundle's observations are laid out as {layout}, the host's as {observation_hash}: "
+                "export the policy of a run with the host's layout, or build the host for this one."
+            )
         self.manifest = manifest
         self.observation_dim = int(manifest["observation"]["size"])
         self.action_dim = len(manifest["action"]["joints"])
-        self._infer = _model(files, POLICY, INFER_SIGNATURE, num_threads)
+        self._infer = Model(POLICY, files[POLICY], INFER_SIGNATURE, num_threads)
         self._observe = None
         if manifest["observe"] is not None:
-            self._observe = _model(files, OBSERVE, OBSERVE_SIGNATURE, num_threads)
+            self._observe = Model(OBSERVE, files[OBSERVE], OBSERVE_SIGNATURE, num_threads)
         sizes = (self._infer.inputs.get("observation"), self._infer.outputs.get("action"))
         if sizes != ((1, self.observation_dim), (1, self.action_dim)):
             raise UserError(f"{POLICY} does not fit the manifest of its bundle: export it again.")
+        if self._observe is not None:
+            given = {name: tuple(row["shape"]) for name, row in manifest["observe"]["inputs"].items()}
+            made = self._observe.outputs.get("observation")
+            if given != self._observe.inputs or made != (1, self.observation_dim):
+                raise UserError(f"{OBSERVE} does not fit the manifest of its bundle: export it again.")
         action = manifest["action"]
         self._gains, self._scale = (np.asarray(action[name], np.float32) for name in ("gains", "scale"))
         self._squashes = action["squash"] == "tanh"
@@ -59,7 +77,7 @@ class DeployedPolicy:
         self.reset()
 
     @classmethod
-    def load(cls, path: Path, num_threads: int = 1) -> DeployedPolicy:
+    def load(cls, path: Path, num_threads: int = 1, observation_hash: str | None = None) -> DeployedPolicy:
         """The policy of the bundle at ``path``, a file or a folder.
 
         Raises:
@@ -68,7 +86,7 @@ class DeployedPolicy:
         from synthjax.deploy.bundle import load_bundle
 
         bundle = load_bundle(path)
-        return cls(bundle.manifest, bundle.files, num_threads)
+        return cls(bundle.manifest, bundle.files, num_threads, observation_hash)
 
     def reset(self, carried: np.ndarray | None = None) -> None:
         """Begins anew, with the last action at zero.
@@ -134,24 +152,6 @@ class DeployedPolicy:
         """Motor input (A,) for the control step that follows what the host has read."""
         self.act(self.observe(sensors), noise)
         return self.control()
-
-
-def _model(files: Mapping[str, bytes], name: str, signature: str, num_threads: int) -> Model:
-    if name not in files:
-        raise UserError(f"The bundle has no {name}: export it again.")
-    return Model(name, files[name], signature, num_threads)
-
-
-def _check_layout(manifest: Mapping[str, Any]) -> None:
-    """Raises UserError if the observation's fields are not those that its hash was taken of."""
-    layout = manifest["observation"]
-    sizes = [[field["name"], field["size"]] for field in layout["fields"]]
-    digest = hashlib.sha256(json.dumps(sizes).encode()).hexdigest()[:12]
-    if digest != layout["hash"] or sum(size for _, size in sizes) != layout["size"]:
-        raise UserError(
-            f"The observation's fields have the hash {digest}, the manifest says {layout['hash']}: "
-            "export the bundle again."
-        )
 
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -46,6 +46,19 @@ static class Program
             case "clean": BundleStaging.CleanUp(args[1]); break;
             case "act": Act(args[1], args[2], args[3], args.Length > 4 ? args[4] : null); break;
             case "learn": Learn(args[1], args[2], args[3], args[4], args[5]); break;
+            case "onward": Onward(args[1], args[2], args[3]); break;
+            case "open": // with the host's layout, and with sensors of which one is missing
+                using (var policy = new DeployedPolicy(Bundle.Load(args[1]), LiteRtModel.Open, null, args.Length > 2 ? args[2] : null))
+                    policy.Observe(policy.SensorNames.Skip(1).ToDictionary(name => name, name => new float[policy.SensorSize(name)]));
+                break;
+            case "saves": // without an end, as a process to be killed: each number is in every vector's place
+                using (var tuning = new FineTuning(Bundle.Load(args[1]), LiteRtModel.Open))
+                    for (int number = 1; ; number++)
+                    {
+                        foreach (string name in tuning.VectorNames)
+                            for (int i = 0; i < tuning.Vector(name).Length; i++) tuning.Vector(name)[i] = number;
+                        tuning.Save(args[2]);
+                    }
             case "skill": Skill(args[1], args[2], args[3], args[4]); break;
             default: throw new ArgumentException(args[0]);
         }
@@ -111,17 +124,8 @@ static class Program
         using (var vectors = new BinaryWriter(File.Create(learned)))
         using (var actions = new BinaryWriter(File.Create(to)))
         {
-            var minibatch = tuning.MinibatchNames.ToDictionary(name => name, name => new float[tuning.MinibatchSize(name)]);
             float[] rows = Floats(minibatches);
-            for (int at = 0; at < rows.Length;)
-            {
-                foreach (string name in tuning.MinibatchNames)
-                {
-                    Array.Copy(rows, at, minibatch[name], 0, minibatch[name].Length);
-                    at += minibatch[name].Length;
-                }
-                tuning.Step(minibatch);
-            }
+            Steps(tuning, rows);
             policy.Use(tuning.Vector("params"));
             float[] observations = Floats(given);
             for (int at = 0; at < observations.Length; at += policy.ObservationSize)
@@ -129,6 +133,31 @@ static class Program
             foreach (string name in tuning.VectorNames)
                 foreach (float value in tuning.Vector(name)) vectors.Write(value);
             Console.WriteLine($"{tuning.Dropped} {rows.Length > 0 && float.IsNaN(tuning.Metric("policy_loss"))}");
+        }
+    }
+
+    /// <summary>Gradient steps from what the file holds, if there is any, and back into it; says whether there was.</summary>
+    static void Onward(string path, string minibatches, string learned)
+    {
+        using (var tuning = new FineTuning(Bundle.Load(path), LiteRtModel.Open))
+        {
+            Console.WriteLine(tuning.Load(learned));
+            Steps(tuning, Floats(minibatches));
+            tuning.Save(learned);
+        }
+    }
+
+    static void Steps(FineTuning tuning, float[] rows)
+    {
+        var minibatch = tuning.MinibatchNames.ToDictionary(name => name, name => new float[tuning.MinibatchSize(name)]);
+        for (int at = 0; at < rows.Length;)
+        {
+            foreach (string name in tuning.MinibatchNames)
+            {
+                Array.Copy(rows, at, minibatch[name], 0, minibatch[name].Length);
+                at += minibatch[name].Length;
+            }
+            tuning.Step(minibatch);
         }
     }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import mujoco
 import numpy as np
 
 from synthjax.deploy.bundle import Bundle
-from synthjax.deploy.runtime import BODY
+from synthjax.deploy.files import BODY
 from synthjax.deploy.tuning.config import BodyChange
-from synthjax.errors import unknown
+from synthjax.errors import UserError, unknown
+
+_log = logging.getLogger(__name__)
 
 
 class SimulatedBody:
@@ -20,14 +23,21 @@ class SimulatedBody:
         """Compiles the body of a bundle and changes it.
 
         Raises:
-          UserError: ``change`` names a body that there is not.
+          UserError: ``change`` names a body that there is not, or MuJoCo cannot compile the body.
         """
         timing, physics = bundle.manifest["timing"], bundle.manifest["physics"]
-        self.model = mujoco.MjModel.from_xml_string(bundle.files[BODY].decode())
+        try:
+            self.model = mujoco.MjModel.from_xml_string(bundle.files[BODY].decode())
+        except ValueError as error:
+            raise UserError(f"MuJoCo cannot compile {BODY} ({error}): export the bundle again.") from None
         self.model.opt.timestep, self.model.opt.iterations = timing["sim_dt"], physics["iterations"]
         self.model.opt.solver = getattr(mujoco.mjtSolver, f"mjSOL_{physics['solver']}")
         # Otherwise MuJoCo would put an unstable body back to its first pose and say nothing.
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        # A policy that is being learned may well break its body, and MuJoCo would write about every time into
+        # a file in the user's folder.
+        if mujoco.get_mju_user_warning() is None:
+            mujoco.set_mju_user_warning(lambda message: _log.debug("MuJoCo: %s", message))
         self.data = mujoco.MjData(self.model)
         change_model(self.model, self.data, change)
         self._ground = self.model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE

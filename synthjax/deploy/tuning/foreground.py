@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,14 @@ class Foreground:
         self._rollout = self._empty()
         self._owed = 0.0  # s of simulation
         self._left = 0  # substeps of the control step that goes on
+        # Its observation, action, mean and value; None if its action is one that was repeated.
+        self._step: tuple[np.ndarray, np.ndarray, np.ndarray, float] | None
         self._begin()
+
+    @property
+    def repeated(self) -> int:
+        """Actions that were repeated, because the observation was not finite."""
+        return self._actor.policy.repeated
 
     def frame(self, seconds: float) -> None:
         """Lives on for ``seconds``."""
@@ -52,9 +60,7 @@ class Foreground:
         self._act(self._actor.observe())
 
     def _next_action(self) -> None:
-        outcome = self._actor.judge()
-        observation, action, mean, value = self._step
-        next_value = 0.0
+        outcome, step, next_value = self._actor.judge(), self._step, 0.0
         if outcome.terminated:
             self._begin()
         elif outcome.truncated:
@@ -62,7 +68,12 @@ class Foreground:
             self._begin()
         else:
             self._act(self._actor.observe())
-            next_value = self._step[3]
+            next_value = np.nan if self._step is None else self._step[3]
+        if step is None:
+            return
+        observation, action, mean, value = step
+        if not np.isfinite(next_value):  # what follows is not known: the episode is cut here
+            outcome, next_value = dataclasses.replace(outcome, truncated=True), value
         self._rollout.add(observation, action, mean, value, outcome, next_value)
         if self._rollout.full:
             self._hand_over()
@@ -70,10 +81,14 @@ class Foreground:
     def _act(self, observation: np.ndarray) -> None:
         policy = self._actor.policy
         policy.snapshot = self._learner.snapshot
-        noise = self._rng.standard_normal(policy.action_dim)
-        action = self._actor.act(observation, noise)
-        outputs = policy.outputs
-        self._step = observation, action, outputs["mean"][0], float(outputs["value"][0])
+        noise, repeated = self._rng.standard_normal(policy.action_dim), policy.repeated
+        action, outputs = self._actor.act(observation, noise), policy.outputs
+        # Of an action that is only repeated nothing is learned: the policy has not chosen it.
+        self._step = (
+            (observation, action, outputs["mean"][0], float(outputs["value"][0]))
+            if policy.repeated == repeated
+            else None
+        )
         self._left = self._actor.substeps
         self.actions += 1
 

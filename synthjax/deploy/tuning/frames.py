@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 _BLOCK = bytes(1 << 16)
+_BIN = 0.5  # s, about, over which train steps are counted for the picture
 _KEPT = 72 * 3600  # frames of a phase, the newest ones
 
 
@@ -51,7 +52,7 @@ class Frames:
         return np.array([row[1] for row in self.rows])
 
     def figures(self) -> dict[str, float]:
-        """Percentiles in ms, lost frames, and train steps a second."""
+        """Percentiles in ms, lost frames, and train steps a second; of one frame or more."""
         seconds = self.seconds
         p50, p99 = np.percentile(1e3 * seconds, [50, 99])
         first, last = self.rows[0], self.rows[-1]
@@ -67,19 +68,20 @@ class Frames:
 
 
 def plot(frames: Frames, path: Path) -> None:
-    """Frame times, the throttle's share and train steps a second over time, as a PNG."""
+    """A PNG of frame times, the throttle's share and train steps a second over time; of one frame or more."""
     from PIL import Image, ImageDraw
 
     from synthjax.training.whole_files import replacing
 
     rows = np.array(frames.rows)
     begin = rows[:, 0] - rows[0, 0]
-    bins = np.arange(0.0, begin[-1], 0.5)
-    steps = np.interp(bins, begin, rows[:, 3])
+    end = float(max(begin[-1], frames.budget))  # one frame alone has no length either
+    edges = np.linspace(0.0, end, max(round(end / _BIN), 1) + 1)
+    steps = np.interp(edges, begin, rows[:, 3])
     panels = (
         ("frame time, ms (line: budget)", begin, 1e3 * rows[:, 1], 1e3 * frames.budget),
         ("share of the full training rate", begin, rows[:, 2], 1.0),
-        ("train steps a second", bins[1:], np.diff(steps) / 0.5, None),
+        ("train steps a second", edges[1:], np.diff(steps) / np.diff(edges), None),
     )
     width, height, left, top, gap = 1000, 170, 70, 20, 40
     image = Image.new("RGB", (width + left + 20, len(panels) * (height + gap) + top), "white")
@@ -89,16 +91,16 @@ def plot(frames: Frames, path: Path) -> None:
         most = max(float(np.max(y, initial=0.0)), line or 0.0, 1e-9) * 1.05
 
         def place(x: float, y: float, base: int = base, most: float = most) -> tuple[float, float]:
-            return left + width * x / max(begin[-1], 1e-9), base - height * y / most
+            return left + width * x / end, base - height * y / most
 
         draw.rectangle([left, base - height, left + width, base], outline="#999999")
         draw.text((left, base - height - 14), title, fill="black")
         draw.text((8, base - height), f"{most:.3g}", fill="black")
         draw.text((8, base - 10), "0", fill="black")
         if line is not None:
-            draw.line([place(0.0, line), place(begin[-1], line)], fill="#cc3333")
+            draw.line([place(0.0, line), place(end, line)], fill="#cc3333")
         draw.line([place(a, b) for a, b in zip(x, y, strict=True)], fill="#225599")
-    draw.text((left, image.height - 14), f"0 to {begin[-1]:.0f} s", fill="black")
+    draw.text((left, image.height - 14), f"0 to {end:.0f} s", fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         image.save(partial, "PNG")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 import numpy as np
 
 from synthjax.deploy.bundle import Bundle
+from synthjax.deploy.files import INFER_SIGNATURE, POLICY
 from synthjax.deploy.model import Model
-from synthjax.deploy.runtime import INFER_SIGNATURE, POLICY
 from synthjax.deploy.tuning.actor import Actor, Start, episode_returns
 from synthjax.deploy.tuning.advantages import gaussian_kl, generalized_advantage, normalize_advantages
 from synthjax.deploy.tuning.config import BodyChange, LearningConfig

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthjax.deploy.bundle import Bundle
-from synthjax.deploy.model import Model
-from synthjax.deploy.runtime import (
+from synthjax.deploy.files import (
     FINETUNE,
     INFER_SIGNATURE,
     PARAMS,
@@ -18,8 +17,10 @@ from synthjax.deploy.runtime import (
     REWARD_SIGNATURE,
     STARTS,
     STEP_SIGNATURE,
-    DeployedPolicy,
 )
+from synthjax.deploy.model import Model
+from synthjax.deploy.runtime import DeployedPolicy
+from synthjax.deploy.schema import check_policy, check_training
 from synthjax.errors import UserError, unknown
 
 ENVIRONMENTS = ("imitation", "continuous")
@@ -74,9 +75,11 @@ def check_bundle(bundle: Bundle, env: str | None) -> None:
             f"The bundle has no {', '.join(missing) or FINETUNE}: install it '--with-training', or "
             "export it again where the converter is installed."
         )
+    check_policy(manifest, bundle.files)
     algorithm = manifest["agent"]["algorithm"]
     if algorithm != "ppo":
         raise UserError(f"The bundle's policy is of {algorithm}: only those of ppo go on learning here.")
+    check_training(manifest, bundle.files)
 
 
 def shipped(bundle: Bundle) -> Snapshot:
@@ -84,8 +87,6 @@ def shipped(bundle: Bundle) -> Snapshot:
     whole, vectors = np.frombuffer(bundle.files[PARAMS], "<f4"), {}
     for row in bundle.manifest["finetune"]["vectors"]:
         vectors[row["name"]] = whole[row["start"] :][: row["size"]].astype(np.float32)
-        if len(vectors[row["name"]]) != row["size"]:
-            raise UserError(f"{PARAMS} is shorter than the manifest says: export the bundle again.")
     return Snapshot(frozen(vectors))
 
 

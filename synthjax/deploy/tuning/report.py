@@ -67,7 +67,10 @@ def _resampled(count: int, figure: Any) -> list[float]:
 
 
 def report(session: Session, phases: dict[str, Frames], returns: dict[str, Any]) -> dict[str, Any]:
-    """All figures of a session; ``phases`` by name, if it ran in real time."""
+    """All figures of a session; ``phases`` by name, if it ran in real time.
+
+    A phase that was stopped before its first frame has no figures.
+    """
     learner, config = session.learner, session.config
     rounds = learner.rounds
     return {
@@ -83,7 +86,8 @@ def report(session: Session, phases: dict[str, Frames], returns: dict[str, Any])
         "kl_largest": max((row.kl for row in rounds if row.taken), default=learner.snapshot.kl),
         "kl_bound": config.learning.kl_bound,
         "control_steps": session.actions,
-        "frames": {name: frames.figures() for name, frames in phases.items()},
+        "repeated": session.repeated,
+        "frames": {name: frames.figures() for name, frames in phases.items() if frames.rows},
         "history": [dataclasses.asdict(row) for row in rounds],
     }
 
@@ -111,6 +115,8 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("train steps", f"{figures['train_steps']}"),
         ("KL from the shipped policy", f"{figures['kl']:.3g} nats per action, bound {figures['kl_bound']:g}"),
     ]
+    if figures["repeated"]:
+        table.append(("observations that were not finite", f"{figures['repeated']}"))
     for name, frames in figures["frames"].items():
         table.append(
             (

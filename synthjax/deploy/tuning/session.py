@@ -84,6 +84,11 @@ class Session:
         """Control steps that the body has begun."""
         return self._body.actions
 
+    @property
+    def repeated(self) -> int:
+        """Actions of the body that were repeated, because its observation was not finite."""
+        return self._body.repeated
+
     def check_episodes(self, episodes: int) -> None:
         """Raises UserError if there are not so many starts that no round sees."""
         if not 0 < episodes <= len(self._unseen):

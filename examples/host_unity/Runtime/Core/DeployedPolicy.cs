@@ -46,9 +46,16 @@ namespace Synthjax
 
         /// <param name="parameters">vector "params" of a <see cref="FineTuning"/>, to act as that has learned and
         /// not as it was exported; see <see cref="Use"/></param>
+        /// <param name="observationHash">of the layout that a host which computes observations itself was built for;
+        /// a bundle with another one is refused</param>
         /// <exception cref="BundleException">A model is missing or does not fit the manifest.</exception>
-        public DeployedPolicy(Bundle bundle, OpenModel open, float[] parameters = null)
+        public DeployedPolicy(Bundle bundle, OpenModel open, float[] parameters = null, string observationHash = null)
         {
+            string layout = Json.Get(Json.Get(bundle.Manifest, "observation"), "hash") as string;
+            if (observationHash != null && layout != observationHash)
+                throw new BundleException(
+                    $"The bundle's observations are laid out as {layout ?? "nothing"}, the host's as {observationHash}: " +
+                    "export the policy of a run with the host's layout, or build the host for this one.");
             object action = Json.Get(bundle.Manifest, "action"), seen = Json.Get(bundle.Manifest, "observe");
             gains = Json.Floats(Json.Get(action, "gains"));
             scale = Json.Floats(Json.Get(action, "scale"));
@@ -77,15 +84,20 @@ namespace Synthjax
             {
                 observe = Open(bundle, open, ObserveFile, "observe");
                 start = Json.Floats(Json.Get(Json.Get(seen, "carried"), "start"));
-                if (start == null || start.Length != observe.InputSize("carried"))
-                    throw new BundleException($"{ObserveFile} does not fit the manifest of its bundle: export it again.");
-                foreach (string name in ((Dictionary<string, object>)Json.Get(seen, "inputs")).Keys)
+                if (start == null || start.Length != observe.InputSize("carried") ||
+                    !(Json.Get(seen, "inputs") is Dictionary<string, object> inputs)) throw Unfit();
+                foreach (string name in inputs.Keys)
+                {
+                    if (observe.InputSize(name) == 0) throw Unfit();
                     if (name != "previous_action" && name != "carried") names.Add(name);
+                }
             }
             SensorNames = names;
             carriedNext = new float[start.Length];
             Reset();
         }
+
+        static BundleException Unfit() => new BundleException($"{ObserveFile} does not fit the manifest of its bundle: export it again.");
 
         internal static INamedModel Open(Bundle bundle, OpenModel open, string file, string signature)
         {
@@ -144,7 +156,12 @@ namespace Synthjax
         public float[] Observe(IReadOnlyDictionary<string, float[]> sensors)
         {
             if (observe == null) throw new BundleException($"The bundle has no {ObserveFile}: compute observations yourself.");
-            foreach (string name in SensorNames) observe.Set(name, sensors[name]);
+            foreach (string name in SensorNames)
+            {
+                if (!sensors.TryGetValue(name, out float[] values) || values == null || values.Length != observe.InputSize(name))
+                    throw new BundleException($"The sensor '{name}' is missing or of another size: give {observe.InputSize(name)} numbers.");
+                observe.Set(name, values);
+            }
             observe.Set("previous_action", Action);
             if (start.Length > 0) observe.Set("carried", carried);
             observe.Run();

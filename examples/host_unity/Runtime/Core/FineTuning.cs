@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 
 namespace Synthjax
 {
@@ -33,7 +34,7 @@ namespace Synthjax
                 throw new BundleException("The bundle says nothing of fine-tuning: export it where the TFLite converter is installed.");
             if (!bundle.Files.TryGetValue(VectorsFile, out byte[] content))
                 throw new BundleException($"The bundle has no {VectorsFile}: install it with its training part.");
-            long end = 0;
+            long end = 0; // in floats
             foreach (object row in rows)
             {
                 if (!(Json.Get(row, "name") is string name) || !(Json.Get(row, "size") is long size) || size <= 0 ||
@@ -42,9 +43,8 @@ namespace Synthjax
                 names.Add(name);
                 vectors[name] = new float[size];
                 next[name] = new float[size];
-                Buffer.BlockCopy(content, (int)start * sizeof(float), vectors[name], 0, (int)size * sizeof(float));
             }
-            if (end * sizeof(float) != content.Length) throw Unfit();
+            if (end * sizeof(float) != content.Length || !Take(content)) throw Unfit();
             MinibatchNames = new List<string>(minibatch.Keys);
             step = DeployedPolicy.Open(bundle, open, ModelFile, "train_step");
         }
@@ -72,10 +72,78 @@ namespace Synthjax
                 Dropped++;
                 return false;
             }
+            Swap();
+            return true;
+        }
+
+        /// <summary>Keeps what was learned in a file, laid out as params.bin; a kill leaves the old file or the new one.</summary>
+        /// <exception cref="BundleException">The file cannot be written; the old one is as it was.</exception>
+        public void Save(string path)
+        {
+            var content = new byte[Bytes()];
+            int at = 0;
+            foreach (string name in names)
+            {
+                Buffer.BlockCopy(vectors[name], 0, content, at, vectors[name].Length * sizeof(float));
+                at += vectors[name].Length * sizeof(float);
+            }
+            try
+            {
+                string folder = Path.GetDirectoryName(Path.GetFullPath(path));
+                Directory.CreateDirectory(folder);
+                Installer.Replace(path, Path.Combine(folder, "." + Path.GetFileName(path) + ".partial"), content);
+            }
+            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+            {
+                throw new BundleException($"Cannot write '{path}' ({error.Message}): make room or choose another place.", error);
+            }
+        }
+
+        /// <summary>Goes on from what <see cref="Save"/> has kept, or the C host's "train"; false if there is no such file.</summary>
+        /// <exception cref="BundleException">The file is not of this bundle, or damaged; everything stays as it was.</exception>
+        public bool Load(string path)
+        {
+            byte[] content;
+            try
+            {
+                if (!File.Exists(path)) return false;
+                content = File.ReadAllBytes(path);
+            }
+            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+            {
+                throw new BundleException($"Cannot read '{path}' ({error.Message}): check the path.", error);
+            }
+            if (content.Length != Bytes() || !Take(content))
+                throw new BundleException($"'{path}' does not hold the {Bytes() / sizeof(float)} finite float32 numbers of this bundle: move it away.");
+            return true;
+        }
+
+        int Bytes()
+        {
+            int floats = 0;
+            foreach (string name in names) floats += vectors[name].Length;
+            return floats * sizeof(float);
+        }
+
+        // False if a number is not finite; nothing has changed then.
+        bool Take(byte[] content)
+        {
+            int at = 0;
+            foreach (string name in names)
+            {
+                Buffer.BlockCopy(content, at, next[name], 0, next[name].Length * sizeof(float));
+                at += next[name].Length * sizeof(float);
+                if (!DeployedPolicy.AllFinite(next[name])) return false;
+            }
+            Swap();
+            return true;
+        }
+
+        void Swap()
+        {
             Dictionary<string, float[]> before = vectors;
             vectors = next;
             next = before;
-            return true;
         }
 
         /// <summary>A metric of the last step, such as "kl".</summary>

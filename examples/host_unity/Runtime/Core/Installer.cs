@@ -140,9 +140,15 @@ namespace Synthjax
             }
             Directory.Move(folder + Partial, folder); // 7
             string pointer = Path.Combine(to, Pointer), partial = Path.Combine(to, PartialPointer); // 8
-            Write(partial, Encoding.ASCII.GetBytes($"{{\"format\": {Bundle.Format}, \"folder\": \"{Path.GetFileName(folder)}\"}}\n"));
-            if (File.Exists(pointer)) File.Replace(partial, pointer, null);
-            else File.Move(partial, pointer);
+            Replace(pointer, partial, Encoding.ASCII.GetBytes($"{{\"format\": {Bundle.Format}, \"folder\": \"{Path.GetFileName(folder)}\"}}\n"));
+        }
+
+        /// <summary>Replaces the file <paramref name="path"/> as a whole; a kill leaves the old one or the new one.</summary>
+        internal static void Replace(string path, string partial, byte[] data)
+        {
+            Write(partial, data);
+            if (File.Exists(path)) File.Replace(partial, path, null);
+            else File.Move(partial, path);
         }
 
         static void Write(string path, byte[] data)
