@@ -111,7 +111,14 @@ def test_debug_adds_the_traceback(failing: Raiser, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("code", "advice"), [(errno.ENOSPC, "make room"), (errno.EACCES, "choose another folder")]
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EACCES, "choose another folder"),
+        (errno.ENOTDIR, "choose another path"),
+        (errno.EEXIST, "choose another path"),
+        (errno.ENAMETOOLONG, "choose a shorter one"),
+    ],
 )
 def test_failed_write_is_one_sentence(
     code: int, advice: str, failing: Raiser, capsys: pytest.CaptureFixture[str]

@@ -83,3 +83,22 @@ def test_joint_angles_in_a_table_are_taken_as_they_are(
     assert f"no column for {body.joints[0]}" in capsys.readouterr().err
     assert cli.main(["motion", "import", "bad.csv", "--take", "a"]) == 2
     assert cli.main(["motion", "import", "bad.bvh", "--fps", "30"]) == 2
+
+
+def test_an_import_says_when_its_clip_is_not_worth_training(
+    body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (walk,) = resolve_motions("walk", body)
+    held = np.repeat(walk.qpos[:1], 40, axis=0)
+    np.savetxt(
+        "held.csv",
+        np.concatenate([held[:, :3], held[:, [4, 5, 6, 3]], held[:, 7:]], axis=1),
+        delimiter=",",
+    )
+    assert cli.main(["motion", "import", "held.csv"]) == 0
+    shown = capsys.readouterr().out
+    assert "because of without motion" in shown
+    assert "synthjax motion check clips/held.npz" in shown
+    assert "Train:" not in shown
+    assert cli.main(["motion", "check", "clips/held.npz"]) == 1

@@ -97,4 +97,8 @@ def _explain(error: OSError | RuntimeError, command: list[str]) -> str | None:
         return f"The disk is full{place}: make room, then {again}{kept}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission to write{place}: choose another folder or change its permissions."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"A part of the path is a file, not a folder{place}: choose another path."
+    if error.errno == errno.ENAMETOOLONG:
+        return f"The name is too long{place}: choose a shorter one."
     return None

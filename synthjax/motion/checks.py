@@ -18,7 +18,7 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
-from synthjax.motion.report import measure
+from synthjax.motion.report import ClipReport, measure
 from synthjax.motion.rig_file import read_rig_file
 from synthjax.motion.skeleton import SkeletonMotion
 
@@ -81,11 +81,15 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
 
 
 def check_clip(clip: Clip, body: Body, motion: SkeletonMotion | None = None) -> list[Verdict]:
-    """The verdicts on ``clip``; ``motion`` is what it was retargeted from, if at hand.
+    """The verdicts on ``clip``; ``motion`` is what it was retargeted from, if at hand."""
+    return grade(clip, body, measure(clip, motion, body))
+
+
+def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:
+    """The verdicts on ``clip`` with the figures of :func:`synthjax.motion.report.measure`.
 
     The bounds leave room for the shipped clips; the worst of these are the backflip and the dances.
     """
-    report = measure(clip, motion, body)
     hinges, rates = clip.qpos[:, 7:], clip.qvel[:, 6:]
     limits = hinge_limits(body.model)
     beyond = np.maximum(limits[:, 0] - hinges, hinges - limits[:, 1])

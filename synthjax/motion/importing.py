@@ -198,7 +198,16 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
             motion = read.motion
             clip = retarget(motion, body)
     save_clip(clip, out)
-    show(report_table(measure(clip, motion, body)))
+    report = measure(clip, motion, body)
+    show(report_table(report))
+    from synthjax.motion.checks import BAD, grade  # which reads files by way of this module
+
+    bad = [verdict.what for verdict in grade(clip, body, report) if verdict.grade == BAD]
+    if bad:
+        return (
+            f"Clip: {out}\nNot worth training as it is, because of {', '.join(bad)}: "
+            f"'{shlex.join(['synthjax', 'motion', 'check', str(out)])}' says how far off it is."
+        )
     command = ["synthjax", "train", "--motion", str(out)]
     if options.body != "synth":
         command += ["--body.name", options.body]
