@@ -505,6 +505,7 @@ sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from synthjax.deploy.bundle import load_bundle, write_bundle
 from synthjax.deploy.install import install_bundle, load_installed
+from synthjax.deploy.schema import check_contents
 install_bundle(Path({str(whole)!r}), Path({str(tmp_path / "to")!r}))
 print(load_installed(Path({str(tmp_path / "to")!r})).digest)
 try:

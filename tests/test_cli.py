@@ -131,6 +131,17 @@ def test_failed_write_is_one_sentence(
     assert "Traceback" not in shown
 
 
+def test_a_training_that_fills_the_disk_is_to_be_resumed(
+    failing: Raiser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(OSError(errno.ENOSPC, "the system's words", "runs/walk/metrics.jsonl"))
+    monkeypatch.setitem(cli.COMMANDS, "train", cli.COMMANDS["fail"])
+    assert cli.main(["--debug", "train"]) == 2
+    assert "make room, then go on with 'synthjax train --resume'." in capsys.readouterr().err
+    assert cli.main(["fail"]) == 2
+    assert "make room, then give the command again." in capsys.readouterr().err
+
+
 def test_a_platform_that_jax_lacks_is_one_sentence() -> None:
     code = "import sys; from synthjax.cli import main; sys.exit(main(['doctor']))"
     result = subprocess.run(

@@ -19,6 +19,7 @@ from deploy_models import recorded_observations
 
 from synthjax import cli
 from synthjax.deploy import export as exporting
+from synthjax.deploy.bundle import load_bundle
 from synthjax.deploy.export import Export
 from synthjax.deploy.gates import SURE_HEADING
 from synthjax.deploy.rollouts import Rollouts
@@ -304,13 +305,37 @@ def test_smaller_weights_have_a_name_of_their_own(run_dir: Path) -> None:
     assert json.loads(zip_entry(run_dir / "bundle-float16.zip", "manifest.json"))["weights"] == "float16"
 
 
+def test_a_bundle_may_be_of_the_policy_alone(
+    run_dir: Path, rollouts: Rollouts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It acts as the whole one does, is taken everywhere, and says that it cannot learn."""
+    assert cli.main(["export", str(run_dir), "--policy-only"]) == 0
+    path = run_dir / "bundle-policy-only.zip"
+    bundle = load_bundle(path)
+    assert bundle.parts == ("policy",)
+    assert "finetune" not in bundle.manifest
+    assert {"policy.tflite", "observe.tflite", "body.xml"} < bundle.files.keys()
+    assert not {"finetune.tflite", "params.bin", "reward.tflite", "starts.bin"} & bundle.files.keys()
+    policy = DeployedPolicy.load(path)
+    np.testing.assert_allclose(policy.act(rollouts.observation[5, 0]), rollouts.action[5, 0], atol=1e-4)
+    assert cli.main(["bundle", "verify", str(path)]) == 0
+    assert cli.main(["bundle", "install", str(path), "--to", str(tmp_path / "to"), "--with-training"]) == 0
+    capsys.readouterr()
+    assert cli.main(["finetune", str(path)]) == 2
+    assert "has no finetune.tflite" in capsys.readouterr().err
+
+
 def test_without_the_converter_policies_are_exported(
     run_dir: Path, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "litert_converter.mlir", None)
     assert cli.main(["export", str(run_dir)]) == 0
     said = capsys.readouterr().out.replace("\n", " ")
-    assert "There is no observe.tflite" in said
+    assert (
+        "There is no observe.tflite, so the host computes observations itself, and no finetune.tflite" in said
+    )
+    assert "the gates 'observe' and 'control', 'reward' and 'train step' had nothing to judge" in said
+    assert cli.main(["bundle", "verify", str(run_dir / "bundle.zip")]) == 0
     assert "pip install 'synthjax[deploy]' on Linux (x86-64) or macOS (arm64)" in said
     policy = DeployedPolicy.load(run_dir / "bundle.zip")
     policy.reset()

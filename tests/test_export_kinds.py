@@ -31,6 +31,7 @@ from synthjax.deploy.observers import OBSERVERS
 from synthjax.deploy.policy import policy_function
 from synthjax.deploy.rollouts import Rollouts, record
 from synthjax.deploy.runtime import DeployedPolicy
+from synthjax.deploy.schema import check_contents
 from synthjax.training.build import AGENTS, Run, build
 from synthjax.training.policies import make_policy
 from synthjax.training.saved import SavedPolicy
@@ -132,6 +133,7 @@ def test_every_kind_is_exported(
     )
 
     bundle = load_bundle(tmp_path / "bundle.zip")
+    check_contents(bundle.manifest, bundle.files)
     assert (bundle.manifest["environment"], bundle.manifest["weights"]) == (env, weights)
     assert bundle.manifest["agent"] == {"algorithm": algorithm, "actor": actor, "steps": 7}
     kernels = [x.size for x in jax.tree.leaves(policy.agent_state.params["policy"]) if x.ndim == 2]

@@ -335,6 +335,11 @@ def test_a_build_takes_the_newest_of_each_name_and_cleans_up(program: Path, tmp_
     host(program, "clean", to)
     assert {path.name for path in to.iterdir()} == {"mine.txt"}
     assert "no bundle of the name 'w'" in refusal(program, "stage", source, to, "w")
+    small = bundles.FILES.keys() - set(bundles.TRAINING)  # newer, and without the part for training
+    files = {name: bundles.FILES[name] for name in small}
+    write_bundle(files, bundles.head(11), source / "walk" / "11.zip")
+    assert host(program, "stage", source, to, "walk") == ["walk.zip"]
+    assert load_bundle(to / "walk.zip").parts == ("policy",)
     (source / "walk" / "10.zip").write_bytes(b"PK")
     assert "damaged" in refusal(program, "stage", source, to, "")
 

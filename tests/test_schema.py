@@ -161,5 +161,16 @@ def test_what_is_left_out_is_not_asked_for(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "x.zip") == whole
 
 
+def test_other_algorithms_have_their_own_settings_and_vectors() -> None:
+    fields = changed("agent.algorithm", "sac")
+    names = ("params", "opt", "targets")
+    vectors = [{"name": name, "start": index, "size": 1} for index, name in enumerate(names)]
+    fields["finetune"] |= {"settings": {"gamma": 0.97, "n_step": 3}, "vectors": vectors}
+    check_contents(fields, bundles.ACTING_FILES)
+    fields["finetune"]["vectors"] = bundles.ACTING["finetune"]["vectors"]
+    with pytest.raises(UserError, match=r"lacks a usable field 'finetune\.vectors'"):
+        check_contents(fields, bundles.ACTING_FILES)
+
+
 def test_every_input_that_is_known_has_a_meaning() -> None:
     assert INPUTS.keys() == set(REWARD_INPUTS)

@@ -427,7 +427,7 @@ def test_always_on_life_learns_too(tmp_path: Path, capsys: pytest.CaptureFixture
     state = jax.jit(run.agent.init)(jax.random.key(0), jnp.zeros((2, run.env.obs_dim)))
     gains = run.env.action_gains(run.env.init_context())
     policy = SavedPolicy(run, run.agent.with_gains(state, gains), 7)
-    export_policy(policy, tmp_path / "life.zip", "float32", 0, lambda message: None)
+    export_policy(policy, tmp_path / "life.zip", "float32", 0, False, lambda message: None)
     args = ("--env", "continuous", "--fast", "--change.friction", "0.5", "--steps", "2")
     assert command(str(tmp_path / "life.zip"), *args) == 0
     figures = json.loads((tmp_path / "life-finetuned" / "report.json").read_text())

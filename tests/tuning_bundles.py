@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from synthjax.deploy.bundle import Bundle, write_bundle
-from synthjax.deploy.export import TRAINING, Export
+from synthjax.deploy.export import Export
+from synthjax.deploy.files import TRAINING
 from synthjax.deploy.tuning.config import LearningConfig, SessionConfig
 from synthjax.deploy.tuning.rollout import Rollout
 

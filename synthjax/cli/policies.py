@@ -156,6 +156,7 @@ class ExportOptions:
     out: Path | None = None  # file of the bundle; bundle.zip in the run, or a name with the options
     format: Literal["float32", "float16", "int8"] = "float32"  # of the policy's weights
     best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
+    policy_only: tyro.conf.FlagCreatePairsOff[bool] = False  # without what only fine-tuning needs
     onnx: tyro.conf.FlagCreatePairsOff[bool] = False  # also a file for ONNX Runtime, beside the bundle
     version: int = 0  # of the bundle: a device takes the greater one, of equal ones the later export
 
@@ -175,11 +176,14 @@ def export(args: list[str]) -> None:
     folder = run_folder.find_run(options.run)
     devices.enable_compilation_cache()
     words = ["-best"] * options.best + [f"-{options.format}"] * (options.format != "float32")
+    words += ["-policy-only"] * options.policy_only
     out = options.out or folder / f"bundle{''.join(words)}.zip"
     console = Console(markup=False)
     with console.status("loading") as status:
         policy = saved.load_policy(folder, best=options.best)
-        figures = export_policy(policy, out, options.format, options.version, options.onnx, status.update)
+        figures = export_policy(
+            policy, out, options.format, options.version, options.onnx, status.update, not options.policy_only
+        )
     console.print(figures, soft_wrap=True)
     console.print(f"Bundle: {out}", soft_wrap=True)
     if options.onnx:

@@ -55,7 +55,13 @@ class Export:
 
 
 def export_policy(
-    policy: SavedPolicy, out: Path, kind: Format, version: int, onnx: bool, report: Callable[[str], None]
+    policy: SavedPolicy,
+    out: Path,
+    kind: Format,
+    version: int,
+    onnx: bool,
+    report: Callable[[str], None],
+    learns: bool = True,
 ) -> str:
     """Writes the bundle of ``policy`` to ``out`` if all gates pass.
 
@@ -69,6 +75,7 @@ def export_policy(
       version: of the bundle.
       onnx: whether there is to be a file for ONNX Runtime.
       report: is told what is going on.
+      learns: whether the bundle has the part for training.
 
     Returns:
       Sizes and differences in a sentence.
@@ -80,7 +87,7 @@ def export_policy(
 
     if onnx:
         demand_packages()
-    export = prepare(policy, kind, report, onnx)
+    export = prepare(policy, kind, report, onnx, learns)
     manifest = export.manifest | {"version": version, "exported": timestamp()}
     write_bundle(export.files, manifest, out, training=export.files.keys() & set(TRAINING))
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
@@ -90,8 +97,11 @@ def export_policy(
     if OBSERVE in export.files:
         words += f", observations by {parity['observation']:.1e}, motor inputs by {parity['control']:.1e}"
     else:
-        words += f". There is no {OBSERVE}, so the host computes observations itself: for it, {INSTALL} "
-        words += "on Linux (x86-64) or macOS (arm64)"
+        words += f". There is no {OBSERVE}, so the host computes observations itself"
+        words += f", and no {FINETUNE} and {REWARD}, so it cannot learn" if learns else ""
+        words += "; the gates 'observe' and 'control'"
+        words += ", 'reward' and 'train step'" if learns else ""
+        words += f" had nothing to judge. For them, {INSTALL} on Linux (x86-64) or macOS (arm64)"
     if export.onnx is not None:
         size = write_onnx(out.with_suffix(ONNX), export.onnx, manifest)
         sizes.append(f"{out.with_suffix(ONNX).name} {size / 1000:.0f} kB")
@@ -99,16 +109,23 @@ def export_policy(
     return f"{', '.join(sizes)}; {words}."
 
 
-def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], onnx: bool = False) -> Export:
+def prepare(
+    policy: SavedPolicy,
+    kind: Format,
+    report: Callable[[str], None],
+    onnx: bool = False,
+    learns: bool = True,
+) -> Export:
     """All of :func:`export_policy` but the writing."""
     run = policy.run
     observer, judge = OBSERVERS[run.config.env](run.env), JUDGES[run.config.env](run.env)
     report("converting")
-    tuning = fine_tuning(run, policy.agent_state)
+    tuning = fine_tuning(run, policy.agent_state) if learns and installed() else None
     models = convert_models(policy, observer, judge, tuning, kind)
     check_model(POLICY, models[POLICY], INFER_SIGNATURE)
     if OBSERVE in models:
         check_model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
+    if tuning is not None:
         check_model(REWARD, models[REWARD], REWARD_SIGNATURE)
         signatures = INFER_SIGNATURE, STEP_SIGNATURE
         check_model(FINETUNE, models[FINETUNE], *signatures, allowed=ALLOWED_IN_TRAINING)
@@ -120,14 +137,14 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], on
     report("comparing")
     expected = jax.device_get(jax.jit(_infer(policy))({"observation": rollouts.observation}))
     parity = prove(policy, observer, judge, tuning, models, expected, rollouts, kind)
-    params, vectors = tuning.packed()
     files = {
         **models,
         BODY: run.body.xml.encode(),
         **{clip_file(index, clip): whole_clip(clip) for index, clip in enumerate(run.env.clips)},
     }
     manifest = describe(policy, observer if OBSERVE in models else None, kind, parity)
-    if FINETUNE in models:
+    if tuning is not None:
+        params, vectors = tuning.packed()
         starts = starts_of(run, observer, judge)
         files |= {PARAMS: params, STARTS: starts.packed()}
         manifest["finetune"] = describe_tuning(policy.run, tuning, vectors, judge, starts)
@@ -138,24 +155,29 @@ def prepare(policy: SavedPolicy, kind: Format, report: Callable[[str], None], on
 
 
 def convert_models(
-    policy: SavedPolicy, observer: Observer, judge: Judge, tuning: FineTuning, kind: Format
+    policy: SavedPolicy, observer: Observer, judge: Judge, tuning: FineTuning | None, kind: Format
 ) -> dict[str, bytes]:
-    """The models by the names of their files; without the converter that of the policy alone."""
+    """The models by the names of their files; without the converter that of the policy alone.
+
+    Without ``tuning`` there are none that only learning needs.
+    """
     if not installed():
         direct = dense_policy(policy.run.agent, policy.agent_state, *_drive(policy), INFER_SIGNATURE)
         return {POLICY: with_weights(direct, kind)}
     observation = {"observation": (1, policy.run.env.obs_dim)}
+    models = {
+        POLICY: with_weights(convert({INFER_SIGNATURE: lower(_infer(policy), observation)}), kind),
+        OBSERVE: convert({OBSERVE_SIGNATURE: lower(observer, observer.shapes)}),
+    }
+    if tuning is None:
+        return models
     vectors = {name: vector.shape for name, vector in tuning.start.items()}
     learning = {
         INFER_SIGNATURE: lower(tuning.infer, {"params": vectors["params"], **observation}),
         STEP_SIGNATURE: lower(tuning.step, {**vectors, **tuning.minibatch}),
     }
-    return {
-        POLICY: with_weights(convert({INFER_SIGNATURE: lower(_infer(policy), observation)}), kind),
-        OBSERVE: convert({OBSERVE_SIGNATURE: lower(observer, observer.shapes)}),
-        REWARD: convert({REWARD_SIGNATURE: lower(judge, judge.shapes)}),
-        FINETUNE: convert(learning),
-    }
+    judging = convert({REWARD_SIGNATURE: lower(judge, judge.shapes)})
+    return models | {REWARD: judging, FINETUNE: convert(learning)}
 
 
 def _drive(policy: SavedPolicy) -> tuple[Any, Any]:
@@ -172,7 +194,7 @@ def prove(
     policy: SavedPolicy,
     observer: Observer,
     judge: Judge,
-    tuning: FineTuning,
+    tuning: FineTuning | None,
     models: dict[str, bytes],
     expected: dict[str, Any],
     rollouts: Rollouts,
@@ -189,9 +211,11 @@ def prove(
         observe = Model(OBSERVE, models[OBSERVE], OBSERVE_SIGNATURE)
         differences, seen, base, carried = gates.observe_gate(observe, rollouts, run.env.layout)
         figures |= differences | gates.control_gate(infer, seen, base, rollouts, kind)
-        figures |= gates.reward_gate(Model(REWARD, models[REWARD], REWARD_SIGNATURE), carried, rollouts)
-        step, acts = (Model(FINETUNE, models[FINETUNE], name) for name in (STEP_SIGNATURE, INFER_SIGNATURE))
-        figures |= gates.train_gate(step, acts, tuning, expected, rollouts)
+        if tuning is not None:
+            figures |= gates.reward_gate(Model(REWARD, models[REWARD], REWARD_SIGNATURE), carried, rollouts)
+            signatures = STEP_SIGNATURE, INFER_SIGNATURE
+            step, acts = (Model(FINETUNE, models[FINETUNE], name) for name in signatures)
+            figures |= gates.train_gate(step, acts, tuning, expected, rollouts)
     if kind == "int8":
         driver = through_host(lambda row: infer({"observation": row[None]})["action"][0], run.env.action_dim)
         worlds = rollouts.action.shape[1]

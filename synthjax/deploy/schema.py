@@ -28,9 +28,9 @@ REWARD_INPUTS = (*OBSERVE_INPUTS, "action", "memory")
 
 _SOLVERS = ("PGS", "CG", "NEWTON")
 _COLUMNS = {"qpos", "qvel", "carried", "memory"}
-_SETTINGS = {  # that the rounds of an algorithm read
+_SETTINGS = {  # of an algorithm, that a host needs to learn by it
     "ppo": ("gamma", "gae_lambda", "reward_scale", "advantage_clip"),
-    "sac": ("gamma", "reward_scale", "n_step"),
+    "sac": ("gamma", "n_step"),
 }
 _VECTORS = {"ppo": {"params", "opt", "learning_rate"}, "sac": {"params", "opt", "targets"}}
 
