@@ -89,7 +89,7 @@ def export_policy(
         demand_packages()
     export = prepare(policy, kind, report, onnx, learns)
     manifest = export.manifest | {"version": version, "exported": timestamp()}
-    write_bundle(export.files, manifest, out, training=export.files.keys() & set(TRAINING))
+    write_bundle(export.files, manifest, out, training=export.files.keys() & TRAINING)
     sizes = [f"{name} {len(data) / 1000:.0f} kB" for name, data in export.files.items() if name in MODELS]
     parity = export.manifest["parity"]
     words = f"over {parity['observations']} observations of whole rollouts actions differ from JAX by "

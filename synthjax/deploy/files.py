@@ -7,4 +7,4 @@ INFER_SIGNATURE, OBSERVE_SIGNATURE = "infer", "observe"
 # Of the part for training.
 FINETUNE, PARAMS, REWARD, STARTS = "finetune.tflite", "params.bin", "reward.tflite", "starts.bin"
 STEP_SIGNATURE, REWARD_SIGNATURE = "train_step", "reward"
-TRAINING = (FINETUNE, PARAMS, REWARD, STARTS)
+TRAINING = frozenset((FINETUNE, PARAMS, REWARD, STARTS))
