@@ -212,11 +212,9 @@ def test_the_same_parameters_move_the_same_joints_of_a_shuffled_body(
     straight, shuffled = pairs[name]
     state = jax.eval_shape(agent_of(algorithm, straight).init, jax.random.key(0), obs)
     policy = randomised(state.params["policy"])
-    state = state.replace(
-        params={"policy": policy}, normalizer=init_normalizer(OBS), gains=jnp.ones(state.gains.shape)
-    )
+    state = state.replace(average=policy, normalizer=init_normalizer(OBS), gains=jnp.ones(state.gains.shape))
     if algorithm == "ppo":
-        state = state.replace(average=policy, failure_rate=jnp.ones(()))
+        state = state.replace(failure_rate=jnp.ones(()))
 
     def by_joint(body: Body, values: Any) -> dict[str, np.ndarray]:
         return dict(zip(driven(body), np.asarray(values).T, strict=True))
