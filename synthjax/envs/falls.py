@@ -9,8 +9,8 @@ import mujoco.batch
 import numpy as np
 
 from synthjax.bodies import Body
+from synthjax.engine_log import silence_warnings
 from synthjax.errors import UserError
-from synthjax.physics.native import silence_warnings
 
 _DROP = 1.05  # standing heights of the root when it is let go
 _BEND = 0.5  # share of the joint ranges that the pose is drawn from

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
-import logging
 import math
 
 import jax
@@ -15,12 +14,12 @@ import mujoco.batch
 import numpy as np
 
 from synthjax.bodies.spec import Body
+from synthjax.engine_log import silence_warnings
 from synthjax.physics import states
 from synthjax.physics.base import ModelVariant
 from synthjax.physics.contacts import GroundContacts
 from synthjax.types import Kinematics, PhysicsState
 
-_log = logging.getLogger(__name__)
 _INPUTS = ("qpos", "qvel", "qacc_warmstart", "ctrl", "xfrc_applied")
 _FULL = [int(mujoco.mjtWarning.mjWARN_CONTACTFULL), int(mujoco.mjtWarning.mjWARN_CNSTRFULL)]
 
@@ -217,12 +216,3 @@ def _as_slice(index: np.ndarray) -> slice | np.ndarray:
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
         return slice(int(index[0]), int(index[-1]) + 1)
     return index
-
-
-def silence_warnings() -> None:
-    """Sends MuJoCo's warnings to ``logging`` at DEBUG: its default is stderr and a file in the cwd.
-
-    They are counted per world all the same.  A handler that the user has installed stays.
-    """
-    if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(lambda message: _log.debug("MuJoCo: %s", message))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import mujoco
@@ -11,9 +10,8 @@ import numpy as np
 from synthjax.deploy.bundle import Bundle
 from synthjax.deploy.files import BODY
 from synthjax.deploy.tuning.config import BodyChange
+from synthjax.engine_log import silence_warnings
 from synthjax.errors import UserError, unknown
-
-_log = logging.getLogger(__name__)
 
 
 class SimulatedBody:
@@ -36,8 +34,7 @@ class SimulatedBody:
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         # A policy that is being learned may well break its body, and MuJoCo would write about every time into
         # a file in the user's folder.
-        if mujoco.get_mju_user_warning() is None:
-            mujoco.set_mju_user_warning(lambda message: _log.debug("MuJoCo: %s", message))
+        silence_warnings()
         self.data = mujoco.MjData(self.model)
         change_model(self.model, self.data, change)
         self._ground = self.model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
