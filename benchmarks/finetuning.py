@@ -36,6 +36,7 @@ from synthjax.deploy.tuning.config import BodyChange, LearningConfig, SessionCon
 from synthjax.deploy.tuning.frames import Frames, plot
 from synthjax.deploy.tuning.rollout import Rollout
 from synthjax.deploy.tuning.session import Session
+from synthjax.training.dataclass_json import write_json
 
 RESULTS = Path(__file__).parent / "results"
 LOAD, HIGH = 0.65, 0.97  # of a frame's budget
@@ -64,7 +65,7 @@ def write(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
     about: dict[str, Any] = {"machine": machine("python benchmarks/finetuning.py BUNDLE")}
     about["bundle"] = {name: bundle.manifest[name] for name in ("name", "agent", "exported")}
     result = about | figures
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(path, result)
     print(json.dumps({name: value for name, value in result.items() if name != "history"}, indent=2))
 
 

@@ -51,6 +51,7 @@ def finetune(args: list[str]) -> None:
     from synthjax.deploy.tuning import report
     from synthjax.deploy.tuning.frames import plot
     from synthjax.deploy.tuning.session import Session
+    from synthjax.training.dataclass_json import write_json
     from synthjax.training.whole_files import unwritable
 
     path = installed_folder(options.bundle) or options.bundle
@@ -67,7 +68,7 @@ def finetune(args: list[str]) -> None:
             session.close()
         with console.status("evaluating"):  # no sooner: what turns there would take time from frames
             figures = report.report(session, phases, report.rewards(session, options.report_episodes))
-    report.write(figures, folder / report.REPORT)
+    write_json(folder / report.REPORT, figures)
     table = Table.grid(padding=(0, 2))
     for row in report.rows(figures):
         table.add_row(*row)

@@ -14,9 +14,17 @@ import jax
 import jax.numpy as jnp
 
 from synthjax.deploy.convert import Named
-from synthjax.deploy.observers import ContinuousObserver, Shapes, kinematics, with_world
+from synthjax.deploy.observers import (
+    ContinuousObserver,
+    Shapes,
+    kinematic_inputs,
+    kinematic_shapes,
+    kinematics,
+    with_world,
+)
 from synthjax.envs.continuous import ContinuousEnv
-from synthjax.envs.imitation import ImitationEnv, ImitationTask
+from synthjax.envs.imitation import ImitationEnv
+from synthjax.envs.imitation_task import ImitationTask
 from synthjax.physics.states import restored
 from synthjax.rewards import total
 from synthjax.types import EnvState
@@ -63,12 +71,8 @@ class ImitationJudge:
 
     @property
     def shapes(self) -> Shapes:
-        model = self.env.body.model
-        bodies, actions = model.nbody - 1, (self.env.action_dim,)
-        return {
-            "qpos": (model.nq,),
-            "qvel": (model.nv,),
-            "body_positions": (bodies, 3),
+        bodies, actions = self.env.body.model.nbody - 1, (self.env.action_dim,)
+        return kinematic_shapes(self.env) | {
             "body_rotations": (bodies, 4),
             "body_velocities": (bodies, 6),
             "ground_contact": (bodies,),
@@ -79,10 +83,7 @@ class ImitationJudge:
 
     def sensors(self, state: EnvState) -> Named:
         body = state.physics.kinematics
-        return {
-            "qpos": body.qpos,
-            "qvel": body.qvel,
-            "body_positions": body.xpos[1:],
+        return kinematic_inputs(state.physics) | {
             "body_rotations": body.xquat[1:],
             "body_velocities": jnp.concatenate([body.linvel, body.angvel], axis=-1)[1:],
             "ground_contact": state.physics.ground_contact[1:],

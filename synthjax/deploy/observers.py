@@ -72,10 +72,10 @@ class ImitationObserver:
 
     @property
     def shapes(self) -> Shapes:
-        return _kinematic_shapes(self.env) | {"previous_action": (self.env.action_dim,), "carried": (2,)}
+        return kinematic_shapes(self.env) | {"previous_action": (self.env.action_dim,), "carried": (2,)}
 
     def inputs(self, state: EnvState) -> Named:
-        return _kinematic_inputs(state.physics) | {"previous_action": state.task.previous_action}
+        return kinematic_inputs(state.physics) | {"previous_action": state.task.previous_action}
 
     def start(self, state: EnvState) -> jax.Array:
         return jnp.stack([state.task.clip.astype(jnp.float32), state.task.time])
@@ -120,7 +120,7 @@ class ContinuousObserver:
     @property
     def shapes(self) -> Shapes:
         env, bodies = self.env, self.env.body.model.nbody - 1
-        return _kinematic_shapes(env) | {
+        return kinematic_shapes(env) | {
             "actuator_force": (env.action_dim,),
             "ground_contact": (bodies,),
             "ground_force": (bodies, 3),
@@ -130,7 +130,7 @@ class ContinuousObserver:
 
     def inputs(self, state: EnvState) -> Named:
         physics = state.physics
-        return _kinematic_inputs(physics) | {
+        return kinematic_inputs(physics) | {
             "actuator_force": physics.actuator_force,
             "ground_contact": physics.ground_contact[1:],
             "ground_force": physics.ground_force[1:],
@@ -181,12 +181,12 @@ OBSERVERS: dict[str, Callable[[Any], Observer]] = {
 }
 
 
-def _kinematic_shapes(env: ImitationEnv | ContinuousEnv) -> Shapes:
+def kinematic_shapes(env: ImitationEnv | ContinuousEnv) -> Shapes:
     model = env.body.model
     return {"qpos": (model.nq,), "qvel": (model.nv,), "body_positions": (model.nbody - 1, 3)}
 
 
-def _kinematic_inputs(physics: PhysicsState) -> Named:
+def kinematic_inputs(physics: PhysicsState) -> Named:
     body = physics.kinematics
     return {"qpos": body.qpos, "qvel": body.qvel, "body_positions": body.xpos[1:]}
 

@@ -272,7 +272,15 @@ class ContinuousEnv:
 
         ``before`` and ``task`` are those of t, ``physics`` and ``new_task`` those of t+1.
         """
-        inputs = self._inputs(before, physics, task, new_task, action)
+        inputs = reward_inputs(
+            self.parts, before, physics,
+            standing_height=self.body.standing_height,
+            poses=self.guide.poses,
+            action=action,
+            previous_action=jnp.where(task.fresh, action, task.previous_action),
+            phase=new_task.phase,
+            control_dt=control_seconds(task, self.control_dt),
+        )  # fmt: skip
         terminated = physics.bad
         if self.config.ends_when_lost:
             terminated |= new_task.guide.restarted
@@ -337,24 +345,6 @@ class ContinuousEnv:
         worth = lerp(self.config.guide_floor, 1.0, self.guide.progress(guide))
         return terms | {"guide": self.config.guide_weight * worth * near}
 
-    def _inputs(
-        self,
-        before: PhysicsState,
-        physics: PhysicsState,
-        task: ContinuousTask,
-        new_task: ContinuousTask,
-        action: jax.Array,
-    ) -> ContinuingInputs:
-        return reward_inputs(
-            self.parts, before, physics,
-            standing_height=self.body.standing_height,
-            poses=self.guide.poses,
-            action=action,
-            previous_action=jnp.where(task.fresh, action, task.previous_action),
-            phase=new_task.phase,
-            control_dt=control_seconds(task, self.control_dt),
-        )  # fmt: skip
-
     def _metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
@@ -364,8 +354,7 @@ class ContinuousEnv:
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
         physics, task = self._start(self.gather(self.starts[0]))
-        inputs = self._inputs(physics, physics, task, task, task.previous_action)
-        return self._terms(inputs, physics.kinematics, task.guide)
+        return self.judge(physics, physics, task, task, task.previous_action)[0]
 
     def _start(self, body: Kinematics) -> tuple[PhysicsState, ContinuousTask]:
         task = ContinuousTask(

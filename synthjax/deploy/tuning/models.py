@@ -17,6 +17,7 @@ from synthjax.deploy.files import (
     REWARD_SIGNATURE,
     STARTS,
     STEP_SIGNATURE,
+    TRAINING,
 )
 from synthjax.deploy.model import Model
 from synthjax.deploy.runtime import DeployedPolicy
@@ -69,7 +70,7 @@ def check_bundle(bundle: Bundle, env: str | None) -> None:
     made_for = manifest.get("environment")
     if env is not None and env != made_for:
         raise UserError(f"The bundle is of the environment '{made_for}': leave out --env {env}.")
-    missing = [name for name in (FINETUNE, PARAMS, REWARD, STARTS) if name not in bundle.files]
+    missing = sorted(TRAINING - bundle.files.keys())
     if missing or "finetune" not in manifest:
         raise UserError(
             f"The bundle has no {', '.join(missing) or FINETUNE}: install it '--with-training', or "

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthjax.deploy.tuning.frames import Frames
 from synthjax.deploy.tuning.session import Session
-from synthjax.training.whole_files import replacing
 
 REPORT, PICTURE = "report.json", "frames.png"
 _RESAMPLES, _CONFIDENCE = 2000, 95
@@ -90,13 +87,6 @@ def report(session: Session, phases: dict[str, Frames], returns: dict[str, Any])
         "frames": {name: frames.figures() for name, frames in phases.items() if frames.rows},
         "history": [dataclasses.asdict(row) for row in rounds],
     }
-
-
-def write(figures: dict[str, Any], path: Path) -> None:
-    """Replaces ``path`` by the figures."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
