@@ -7,7 +7,7 @@ import pytest
 
 from synthjax.bodies import Body, make_body
 from synthjax.motion.ground import flights, lowest_points
-from synthjax.motion.library import resolve_motions, shipped_names
+from synthjax.motion.library import resolve_motions, shipped_folder, shipped_names
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,8 @@ def test_shipped_clips_stand_on_the_floor_and_keep_their_limits(body: Body) -> N
 
 
 def test_fifteen_clips_ship_in_small_files() -> None:
-    from synthjax.motion.build_clips import CLIPS_FOLDER
-
     assert len(shipped_names()) == 15
-    assert max(path.stat().st_size for path in CLIPS_FOLDER.glob("*.npz")) < 300_000
+    assert max(path.stat().st_size for path in shipped_folder().glob("*.npz")) < 300_000
 
 
 def test_what_touches_the_floor_in_the_walk_hardly_moves(body: Body) -> None:

@@ -1,7 +1,7 @@
-"""Makes the shipped clips from the motions inside the PyPI package pybullet.
+"""Makes clips from the motions inside the PyPI package pybullet.
 
-``python -m synthjax.motion.build_clips`` writes ``synthjax/motion/clips``; it needs
-``synthjax[motion]`` and gives the same clips every time.
+``python -m synthjax.motion.build_clips`` writes ``clips/``; it needs ``synthjax[motion]`` and gives the same
+clips every time.  docs/clips.md says which version of it made the clips that ship.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from synthjax.motion.skeleton import SkeletonMotion
 
 SOURCE = "DeepMimic (Peng et al. 2018), from the PyPI package pybullet"
 LICENCE = "MIT (DeepMimic), zlib (pybullet)"
-CLIPS_FOLDER = Path(__file__).parent / "clips"
 _PREFIX = "humanoid3d_"
 
 
@@ -54,7 +53,7 @@ def build_clips(folder: Path, body: Body, names: Iterable[str] = ()) -> Iterator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="clips to make (default: all)")
-    parser.add_argument("--folder", type=Path, default=CLIPS_FOLDER)
+    parser.add_argument("--folder", type=Path, default=Path("clips"), help="where to write them")
     args = parser.parse_args()
     for clip in build_clips(args.folder, make_body("synth"), args.names):
         print(f"{clip.name}: {clip.num_frames} frames, {clip.duration:.2f} s")

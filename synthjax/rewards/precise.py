@@ -31,7 +31,7 @@ class PreciseReward:
     deepmimic: DeepMimicReward = _NARROW
     place_weight: float = 0.4
     place_scale: float = 100.0  # 1/m²
-    still_weight: float = 0.3
+    still_weight: float = 0.5
     still_scale: float = 5.0  # s/m
 
     def __call__(self, inputs: TrackingInputs) -> Terms:
