@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter1d
 from scipy.sparse import csc_array, diags_array, eye_array
 from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
@@ -19,8 +19,8 @@ from synthjax.bodies import Body
 from synthjax.motion.feet import SIDES, bend_ends, held_orientations
 from synthjax.motion.ground import flights, floor_level, intervals, lowest_points
 from synthjax.motion.inverse import refine
-from synthjax.motion.kinematics import forward_kinematics
-from synthjax.motion.seam import smoothstep
+from synthjax.motion.kinematics import differentiate, forward_kinematics
+from synthjax.motion.seam import displace, smooth, smoothstep
 from synthjax.motion.stances import steady
 from synthjax.motion.targets import Targets
 
@@ -34,6 +34,8 @@ _LOCK = 0.02  # s, by which a foot stands still before it touches the floor, and
 _SHORTEST = 0.05  # s, of a hand's contact or of a gap between two
 _REACH = 0.97  # of the straight limb
 _ROUNDS = 4
+_STRAIGHT = (0.95, 0.98)  # of the straight leg, not smoothed below, all of it above
+_SNAP, _SNAP_EDGE = 0.02, 0.05  # s, standard deviations, of the smoothing and of the passage into it
 
 
 def plant(
@@ -64,7 +66,7 @@ def plant(
         targets = _planted_targets(body, qpos, fps, loop_offset, stances, feet, hand_speed)
         qpos = bend_ends(body, refine(body, targets, qpos), fps, loop, ("Toes",))
         qpos = _lowered(body, qpos, fps, loop, unsupported)
-    return qpos
+    return _lowered(body, _without_snaps(body, qpos, fps, loop_offset), fps, loop, unsupported)
 
 
 def _unsupported(
@@ -82,6 +84,27 @@ def _lowered(body: Body, qpos: np.ndarray, fps: float, loop: bool, unsupported: 
     out = qpos.copy()
     out[:, 2] -= floor_level(body, qpos, fps, loop, unsupported)
     return out
+
+
+def _without_snaps(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:
+    """``qpos`` (T, nq) smoothed while a leg is nearly straight, where a millimetre costs ten degrees.
+
+    The whole figure is, as a leg by itself would slide; it is not at other times, as feet that land fast
+    skate when their landing is smoothed.
+    """
+    model = body.model
+    world = forward_kinematics(model, qpos, np.zeros((len(qpos), model.nv)))
+    hips, ankles = (
+        world.xpos[:, body.body_ids(tuple(body.bones[f"{side}{bone}"] for side in SIDES))]
+        for bone in ("UpperLeg", "Foot")
+    )
+    length = np.array([_limb_length(body, f"{side}Foot") for side in SIDES])
+    reach = (np.linalg.norm(ankles - hips, axis=-1) / length).max(axis=-1)
+    edges = "nearest" if loop_offset is None else "wrap"
+    share = gaussian_filter1d(smoothstep(reach, *_STRAIGHT), _SNAP_EDGE * fps, mode=edges)
+    smoothed = smooth(qpos, _SNAP * fps, loop_offset)
+    change = np.stack([differentiate(model, q, goal, 1.0) for q, goal in zip(qpos, smoothed, strict=True)])
+    return displace(model, qpos, share[:, None] * change)
 
 
 def _planted_targets(
