@@ -6,6 +6,7 @@ frame to frame.  Rotations are Euler angles in degrees about z, then x, then y o
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import struct
@@ -170,6 +171,24 @@ def bvh(
 
 def glb(extensions: dict[str, object] | None = None, unit: float = 1.0, frames: int = 90) -> bytes:
     """The figure as binary glTF, in ``unit`` metres."""
+    content, blob = _gltf_parts(extensions, unit, frames)
+    text = json.dumps(content).encode()
+    text += b" " * (-len(text) % 4)
+    body = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(blob), 0x004E4942) + blob
+    return b"glTF" + struct.pack("<II", 2, 12 + len(body)) + body
+
+
+def gltf(frames: int = 90) -> str:
+    """The figure as glTF in text, its buffer in it."""
+    content, blob = _gltf_parts(None, 1.0, frames)
+    uri = "data:application/octet-stream;base64," + base64.b64encode(blob).decode()
+    return json.dumps(content | {"buffers": [{"byteLength": len(blob), "uri": uri}]})
+
+
+def _gltf_parts(
+    extensions: dict[str, object] | None, unit: float, frames: int
+) -> tuple[dict[str, object], bytes]:
+    """The JSON of the figure and its one buffer."""
     blob = b""
     views: list[dict[str, int]] = []
     accessors: list[dict[str, object]] = []
@@ -197,16 +216,13 @@ def glb(extensions: dict[str, object] | None = None, unit: float = 1.0, frames: 
         children = [k for k, parent in enumerate(PARENTS) if parent == j]
         node: dict[str, object] = {"name": name, "translation": (OFFSETS[j] / unit).tolist()}
         nodes.append(node | ({"children": children} if children else {}))
-    content = {
+    content: dict[str, object] = {
         "asset": {"version": "2.0"}, "nodes": nodes, "buffers": [{"byteLength": len(blob)}],
         "bufferViews": views, "accessors": accessors,
         "animations": [{"name": "walk", "samplers": samplers, "channels": channels}],
         "extensions": extensions or {},
     }  # fmt: skip
-    text = json.dumps(content).encode()
-    text += b" " * (-len(text) % 4)
-    body = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(blob), 0x004E4942) + blob
-    return b"glTF" + struct.pack("<II", 2, 12 + len(body)) + body
+    return content, blob
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

@@ -73,6 +73,7 @@ VRM: dict[str, object] = {
 FILES: dict[str, Callable[[], bytes]] = {
     "walk.bvh": lambda: sources.bvh(frames=3).encode(),
     "walk.glb": lambda: sources.glb(frames=3),
+    "walk.gltf": lambda: sources.gltf(frames=3).encode(),
     "walk.amc": lambda: acclaim_files.motion(frames=3).encode(),
     "walk.asf": lambda: acclaim_files.skeleton().encode(),
     "walk.npz": smpl,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -66,6 +67,7 @@ def bent_too_far(qpos: np.ndarray) -> None:
     [
         (sunk, "penetration"),
         (floating, "off the floor"),
+        (floating, "unbalanced weight"),
         (sliding, "skate"),
         (spiked, "fastest hinge"),
         (spiked, "acceleration"),
@@ -94,6 +96,32 @@ def test_dropped_and_still_frames_are_counted(body: Body, walk: Clip) -> None:
     figures = {v.what: v.figure for v in check_clip(still, body)}
     assert figures["repeated frames"] == 0
     assert figures["without motion"] == 100.0
+
+
+@pytest.mark.parametrize(("share", "figure", "expected"), [(1.02, 0.0, GOOD), (0.98, 100.0, BAD)])
+def test_a_motor_too_weak_for_the_arm_that_it_holds_out_is_named(
+    share: float, figure: float, expected: str
+) -> None:
+    """It bears the arm's weight on the lever from the shoulder to the arm's centre of mass."""
+    body, joint = make_body("synth"), "LeftUpperArm_X"  # a body of its own, as its motors are changed
+    model, data = body.model, mujoco.MjData(body.model)
+    motor = body.joints.index(joint)
+    data.qpos[:] = body.standing_qpos
+    data.qpos[7 + motor] = np.radians(90.0)
+    mujoco.mj_kinematics(model, data)
+    arm = body.body_ids(tuple(body.bones[f"Left{part}"] for part in ("UpperArm", "LowerArm", "Hand")))
+    weight = model.body_mass[arm, None] * model.opt.gravity
+    hinge = model.joint(joint).id
+    torque = np.cross(data.xipos[arm] - data.xanchor[hinge], weight).sum(axis=0) @ data.xaxis[hinge]
+    assert abs(torque) > 5.0
+    model.actuator_forcerange[:] = [-1000.0, 1000.0]
+    model.actuator_forcerange[motor] = share * abs(torque) * np.array([-1.0, 1.0])
+    clip = make_clip(
+        body, "held", 60.0, np.tile(data.qpos, (40, 1)), loop_offset=None, source="test", licence="none"
+    )
+    (verdict,) = [v for v in check_clip(clip, body) if v.what == "torque demand"]
+    assert (verdict.figure, verdict.grade) == (figure, expected)
+    assert verdict.detail.startswith(joint if figure else "-")
 
 
 def test_a_loop_whose_ends_do_not_meet_has_a_bad_seam(body: Body, walk: Clip) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from synthjax.errors import UserError
+from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.importing import Reading, read_human
 from synthjax.motion.rig_file import read_rig_file
 from synthjax.motion.rigs import GUESS, WANTED, demand_humanoid, match_rig, rig_table
+from synthjax.motion.source import SourceMotion
 
 # Names of the joints of the test's figure: of its trunk, of a limb after its side's mark, and the two marks.
 TRUNK = "Hips Spine Chest Neck Head"
@@ -265,6 +268,54 @@ def test_units_and_the_axis_that_points_up_are_found(unit: float, tmp_path: Path
     forwards(reading)
     assert reading.facts["up axis"].startswith("y (found")
     assert f"{unit:.4g} m (found" in reading.facts["unit"]
+
+
+@pytest.mark.parametrize("axis", ["x", "-x", "y", "-y", "z", "-z"])
+def test_whatever_axis_points_up_is_found(axis: str, tmp_path: Path) -> None:
+    """The figure, which stands along y, turned in a format that does not say what is up."""
+    source = read_source(write(tmp_path, "a.bvh", sources.bvh(unit=1.0)), ReadOptions())
+    assert isinstance(source, SourceMotion)
+    plain, _ = sources.human(source)
+    quarter = {"x": ("z", -90.0), "-x": ("z", 90.0), "y": ("y", 30.0), "-y": ("x", 180.0),
+               "z": ("x", 90.0), "-z": ("x", -90.0)}[axis]  # fmt: skip
+    motion, found = sources.human(turned(source, Rotation.from_matrix(turn(*quarter))))
+    assert found.up == f"{axis} (found from the motion)"
+    np.testing.assert_allclose(motion.rest, plain.rest, atol=1e-5)
+    np.testing.assert_allclose(motion.positions[..., 2], plain.positions[..., 2], atol=1e-3)
+
+
+def test_the_rest_pose_says_what_is_up_where_the_motion_does_not(tmp_path: Path) -> None:
+    """The motion leans along the diagonal of the axes, then a file that says what is up, then a mapping."""
+    source = read_source(write(tmp_path, "a.bvh", sources.bvh(unit=1.0)), ReadOptions())
+    assert isinstance(source, SourceMotion)
+    lean = Rotation.from_rotvec(np.arccos(3**-0.5) * np.array([1.0, 0.0, -1.0]) / 2**0.5)
+    np.testing.assert_allclose(lean.apply([0.0, 1.0, 0.0]), 3**-0.5)
+    leaning = dataclasses.replace(
+        source, positions=turned(source, lean).positions, rotations=turned(source, lean).rotations
+    )
+    assert sources.human(leaning)[1].up == "y (found from the rest pose)"
+    assert sources.human(dataclasses.replace(leaning, up="y"))[1].up == "y (stated)"
+    file = write(tmp_path, "rig.toml", 'up = "y"')
+    assert read_human(tmp_path / "a.bvh", rig=read_rig_file(file)).facts["up axis"] == "y (mapping file)"
+
+
+def turned(source: SourceMotion, turn: Rotation) -> SourceMotion:
+    """``source`` in a world that is turned, rest pose and all."""
+
+    def quats(values: np.ndarray) -> np.ndarray:
+        rotations = turn * Rotation.from_quat(values.reshape(-1, 4), scalar_first=True)
+        return rotations.as_quat(scalar_first=True).reshape(values.shape)
+
+    def points(values: np.ndarray) -> np.ndarray:
+        return turn.apply(values.reshape(-1, 3)).reshape(values.shape)
+
+    return dataclasses.replace(
+        source,
+        rest_positions=points(source.rest_positions),
+        rest_rotations=quats(source.rest_rotations),
+        positions=points(source.positions),
+        rotations=quats(source.rotations),
+    )
 
 
 def test_a_wrong_unit_in_the_file_is_set_right(tmp_path: Path) -> None:
