@@ -380,7 +380,7 @@ def test_other_files_are_refused(name: str, content: str | bytes, message: str, 
 
 def test_missing_files_folders_and_options_of_other_formats(tmp_path: Path) -> None:
     for suffix in READERS:
-        if suffix not in (".fbx", ".c3d", ".asf"):
+        if suffix != ".asf":
             with pytest.raises(UserError, match="There is no motion file"):
                 read(tmp_path / f"none{suffix}", skeleton=None)
     (tmp_path / "folder.bvh").mkdir()
@@ -391,6 +391,8 @@ def test_missing_files_folders_and_options_of_other_formats(tmp_path: Path) -> N
         read(path, skeleton=path)
     with pytest.raises(UserError, match="leave out --take"):
         read(path, take="walk")
+    with pytest.raises(UserError, match=r"joint angles of a body and no skeleton"):
+        read(tmp_path / "a.csv")
     with pytest.raises(UserError, match="Unknown take"):
         read(write(tmp_path, "a.glb", sources.glb()), take="wlak")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import motion_sources as sources
@@ -46,10 +47,49 @@ def test_two_formats_give_the_same_clip(
     assert np.ptp(thigh) == pytest.approx(50.0, abs=6.0)
 
 
+def test_a_clip_is_checked_against_the_file_that_it_was_imported_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    write(tmp_path, "walk.bvh", sources.bvh(frames=45))
+    assert cli.main(["motion", "import", "walk.bvh"]) == 0
+
+    def check(*options: str) -> tuple[int, float | None, str]:
+        """Exit code, millimetres from the source, and the message."""
+        capsys.readouterr()
+        code = cli.main(["motion", "check", "clips/walk.npz", *options])
+        shown = capsys.readouterr()
+        found = re.search(r"key bodies +[^0-9]*([0-9.e+]+) mm", shown.out)
+        return code, None if found is None else float(found[1]), shown.err
+
+    assert check() == (0, None, "")
+    code, distance, _ = check("--against", "walk.bvh")
+    assert code == 0
+    assert distance is not None
+    assert distance < 15.0
+    stretched = sources.euler(45)
+    stretched[:, [sources.NAMES.index(f"{side}UpperArm") for side in ("Left", "Right")]] = 0.0
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "euler", lambda frames: stretched)
+        write(tmp_path, "other.bvh", sources.bvh(frames=45))
+    code, distance, _ = check("--against", "other.bvh")
+    assert code == 1
+    assert distance is not None
+    assert distance > 80.0
+    write(tmp_path, "longer.bvh", sources.bvh(frames=60))
+    code, _, message = check("--against", "longer.bvh")
+    assert code == 2
+    assert "gives 119 frames at 60 a second where clip 'walk' has 89" in message
+    code, _, message = check("--against", "walk.csv")
+    assert code == 2
+    assert "no skeleton to compare a clip with" in message
+
+
 def test_joint_angles_in_a_table_are_taken_as_they_are(
     body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """LAFAN1's form: x y z w, no names; the same in degrees; and with names, w first, in another order."""
+    """LAFAN1's form: x y z w, no names; in degrees; all named, w first, in another order; the root named."""
     monkeypatch.chdir(tmp_path)
     (walk,) = resolve_motions("walk", body)
     qpos = walk.qpos[:40]
@@ -59,10 +99,19 @@ def test_joint_angles_in_a_table_are_taken_as_they_are(
     turned = np.concatenate([qpos[:, :7], qpos[:, :6:-1]], axis=1)
     names = ["x", "y", "z", "qw", "qx", "qy", "qz", *reversed(body.joints)]
     np.savetxt("named.csv", turned, delimiter=", ", header=",".join(names), comments="")
-    for name, unit in (("plain", "radians"), ("degrees", "degrees (found"), ("named", "radians")):
+    np.savetxt("root.csv", qpos, delimiter=",", header=",".join(names[:7]), comments="")
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, unit, order in (
+        ("plain", "radians", "x y z w (assumed; for w x y z put the line x,y,z,qw,qx,qy,qz above"),
+        ("degrees", "degrees (found", "x y z w (assumed"),
+        ("named", "radians", "w x y z (named)"),
+        ("root", "radians", "w x y z (named)"),
+    ):
         capsys.readouterr()
         assert cli.main(["motion", "import", f"{name}.csv", "--fps", "60"]) == 0
-        assert f"angles  {unit}" in capsys.readouterr().out
+        shown = " ".join(capsys.readouterr().out.split())
+        assert f"angles {unit}" in shown
+        assert f"orientation {order}" in shown
         clip = resolve_motions(f"clips/{name}.npz", body)[0]
         np.testing.assert_allclose(clip.qpos, qpos, atol=1e-6)
         assert clip.fps == 60.0
@@ -81,6 +130,9 @@ def test_joint_angles_in_a_table_are_taken_as_they_are(
     write(tmp_path, "bad.csv", "\n".join([",".join([*names[:-1], "other"]), *[",".join(["0"] * 70)] * 2]))
     assert cli.main(["motion", "import", "bad.csv"]) == 2
     assert f"no column for {body.joints[0]}" in capsys.readouterr().err
+    write(tmp_path, "bad.csv", "\n".join(["a,b", *[",".join(["0"] * 70)] * 2]))
+    assert cli.main(["motion", "import", "bad.csv"]) == 2
+    assert "no column for" in capsys.readouterr().err
     assert cli.main(["motion", "import", "bad.csv", "--take", "a"]) == 2
     assert cli.main(["motion", "import", "bad.bvh", "--fps", "30"]) == 2
 

@@ -62,7 +62,7 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
     """The verdicts on a clip, and whether none of them is bad.
 
     Raises:
-      UserError: there is no such clip, several, or its source cannot be read.
+      UserError: there is no such clip, several, or its source cannot be read or is another one.
     """
     body = make_body(options.body)
     clips = resolve_motions(options.clip, body)
@@ -76,8 +76,19 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
     if options.against is not None:
         rig = None if options.rig is None else read_rig_file(options.rig)
         motion = read_human(options.against, rig=rig, loop=options.loop).motion
+        _demand_same_length(clips[0], motion, options.against)
     verdicts = check_clip(clips[0], body, motion)
     return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
+
+
+def _demand_same_length(clip: Clip, motion: SkeletonMotion, path: Path) -> None:
+    # As retargeting makes a clip: with both ends, a loop without its closing frame.
+    frames = round(motion.duration * clip.fps) + 1 - motion.loop
+    if frames != clip.num_frames:
+        raise UserError(
+            f"'{path}' gives {frames} frames at {clip.fps:g} a second where clip '{clip.name}' has "
+            f"{clip.num_frames}: give the file that it was imported from, and the same --loop."
+        )
 
 
 def check_clip(clip: Clip, body: Body, motion: SkeletonMotion | None = None) -> list[Verdict]:

@@ -174,8 +174,8 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     body = make_body(options.body)
     motion = None
     if joint_angles:
-        clip, unit = _of_joint_angles(options, body)
-        show(_facts_table({"angles": unit}))
+        clip, facts = _of_joint_angles(options, body)
+        show(_facts_table(facts))
     else:
         read = read_onto(
             options.file,
@@ -214,20 +214,20 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     return f"Clip: {out}\nTrain: {shlex.join(command)}"
 
 
-def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, str]:
-    """The clip of a .csv, and the unit of its angles: they are the body's own, so nothing is retargeted."""
+def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, dict[str, str]]:
+    """The clip of a .csv, and what was found: its angles are the body's own, so nothing is retargeted."""
     for name in ("rig", "take", "skeleton"):
         if getattr(options, name) is not None:
             raise UserError(f"'{options.file}' holds joint angles of a body: leave out --{name}.")
     if options.loop != "file":
         raise UserError(f"'{options.file}' holds joint angles: leave out --loop, and use motion cut --loop.")
     fps = CSV_FPS if options.fps is None else options.fps
-    qpos, unit = read_qpos_csv(options.file, body, fps)
+    qpos, facts = read_qpos_csv(options.file, body, fps)
     origin = options.source or options.file.name
     clip = make_clip(
         body, options.file.stem, fps, qpos, loop_offset=None, source=origin, licence=options.licence
     )
-    return clip, unit
+    return clip, facts
 
 
 def _facts_table(facts: dict[str, str]) -> Table:

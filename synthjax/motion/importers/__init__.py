@@ -38,12 +38,17 @@ def read_source(path: Path, options: ReadOptions) -> SourceMotion | SkeletonMoti
     """The motion in ``path``, by the ending of its name.
 
     Raises:
-      UserError: an ending that is not known, a file that its reader refuses, or options that do not
-        belong to the format.
+      UserError: an ending that is not known or of a file without a skeleton, a file that its reader
+        refuses, or options that do not belong to the format.
     """
     suffix = path.suffix.lower()
+    if suffix == ".csv":
+        raise UserError(
+            f"'{path}' holds joint angles of a body and no skeleton to compare a clip with: leave it out, as "
+            "the clip has these angles as they are."
+        )
     if suffix not in READERS:
-        known = ", ".join(sorted([*READERS, ".csv"]))  # tables of joint angles need the body to be read
+        known = ", ".join(sorted([*READERS, ".csv"]))
         raise UserError(f"'{path}' is of no format that is read: these are {known}.")
     if options.skeleton is not None and suffix != ".amc":
         raise UserError(f"'{path}' brings its own skeleton: leave out --skeleton.")

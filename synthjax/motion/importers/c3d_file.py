@@ -33,11 +33,12 @@ def read_c3d(path: Path, options: ReadOptions) -> SourceMotion:
     """The joints of the one figure whose markers are in the file.
 
     Raises:
-      UserError: c3d is not installed, the file is damaged, or markers are missing or hidden for too long.
+      UserError: the file is missing or damaged, c3d is not installed, or markers are missing or hidden for
+        too long.
     """
+    content = read_bytes(path)
     if importlib.util.find_spec("c3d") is None:
         raise UserError("C3D files are read by the package c3d: pip install 'synthjax[motion]'.")
-    content = read_bytes(path)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of what is missing in a file's description of itself

@@ -23,11 +23,11 @@ def read_fbx(path: Path, options: ReadOptions) -> SourceMotion:
     """One animation of the file, sampled at its frame rate.
 
     Raises:
-      UserError: ufbx is not installed, or the file is damaged or holds no animation.
+      UserError: the file is missing, damaged or holds no animation, or ufbx is not installed.
     """
+    read_bytes(path)  # says what is wrong with the path, and bounds the size
     if importlib.util.find_spec("ufbx") is None:
         raise UserError("FBX files are read by the package ufbx: pip install 'synthjax[motion]'.")
-    read_bytes(path)  # says what is wrong with the path, and bounds the size
     facts, arrays = _run(path, options.take or "")
     takes = [str(name) for name in facts["takes"]]
     if not takes:

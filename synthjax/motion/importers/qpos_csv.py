@@ -1,8 +1,9 @@
 """Joint angles of a body as a table of numbers, as the retargeted LAFAN1 data set has them.
 
 A line is a frame: root position (m), root orientation (x y z w), then one hinge after the other (rad, or
-degrees where only these are within the hinges' limits).  A first line with names may stand above; it puts the
-hinges into any order, and says where w stands.
+degrees where only these are within the hinges' limits).  A first line with names may stand above; it says
+where w stands, which the numbers do not tell, and unless it names the root alone, it puts the hinges into
+any order.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from synthjax.motion.kinematics import hinge_limits
 
 FPS = 30.0  # of the data set; the files do not say
 _ROOT = 7
+_W_FIRST = "for w x y z put the line x,y,z,qw,qx,qy,qz above the numbers"
 _LEAST_QUATERNION = 0.5  # length of an orientation, which should be 1
 _SLACK = 0.2  # rad, by which angles of another program miss the limits
 _BEYOND, _WITHIN = 0.05, 0.01  # share of angles beyond them that are no radians, or that may be degrees
 
 
-def read_qpos_csv(path: Path, body: Body, fps: float) -> tuple[np.ndarray, str]:
-    """``qpos`` (T, nq) of ``body``, and in what unit the file has the angles, for people.
+def read_qpos_csv(path: Path, body: Body, fps: float) -> tuple[np.ndarray, dict[str, str]]:
+    """``qpos`` (T, nq) of ``body``, and how the file has the angles and the orientation, for people.
 
     Raises:
       UserError: with the line of the first mistake; columns of another body.
@@ -45,18 +47,21 @@ def read_qpos_csv(path: Path, body: Body, fps: float) -> tuple[np.ndarray, str]:
         if len(words) != width:
             raise bad_line(path, line, f"{len(words)} numbers where the others have {width}")
         row[:] = [number(path, line, word) for word in words]
-    first_w, order = False, list(range(_ROOT, width))
-    if names is not None:
-        first_w = names[3].lower().endswith("w")
+    order, quaternion = list(range(_ROOT, width)), ""
+    if names is not None and len(names) != _ROOT:
         if missing := [joint for joint in body.joints if joint not in names[_ROOT:]]:
             raise UserError(f"'{path}' names no column for {', '.join(missing[:10])}, which the body has.")
         order = [names.index(joint, _ROOT) for joint in body.joints]
-    quats = table[:, 3:_ROOT] if first_w else table[:, [6, 3, 4, 5]]
+    if names is not None:
+        w = [name.lower().endswith("w") for name in names[3:_ROOT]]
+        quaternion = "w x y z (named)" if w[0] else "x y z w (named)" if w[3] else ""
+    quats = table[:, 3:_ROOT] if quaternion.startswith("w") else table[:, [6, 3, 4, 5]]
     length = np.linalg.norm(quats, axis=-1, keepdims=True)
     if (np.abs(length - 1.0) > _LEAST_QUATERNION).any():
         raise UserError(f"'{path}' has no unit quaternions in columns 4 to 7: it is of another form.")
     angles, unit = _radians(table[:, order], hinge_limits(body.model))
-    return np.concatenate([table[:, :3], quats / length, angles], axis=1), unit
+    facts = {"angles": unit, "orientation": quaternion or f"x y z w (assumed; {_W_FIRST})"}
+    return np.concatenate([table[:, :3], quats / length, angles], axis=1), facts
 
 
 def _radians(angles: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, str]:
