@@ -15,6 +15,7 @@ from rich.text import Text
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
+from synthjax.motion.glitches import find_glitches
 from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
@@ -93,7 +94,20 @@ def _demand_same_length(clip: Clip, motion: SkeletonMotion, path: Path) -> None:
 
 def check_clip(clip: Clip, body: Body, motion: SkeletonMotion | None = None) -> list[Verdict]:
     """The verdicts on ``clip``; ``motion`` is what it was retargeted from, if at hand."""
-    return grade(clip, body, measure(clip, motion, body))
+    source = [] if motion is None else grade_source(motion)
+    return grade(clip, body, measure(clip, motion, body)) + source
+
+
+def grade_source(motion: SkeletonMotion) -> list[Verdict]:
+    """The verdicts on a recording, of which retargeting makes smooth clips whatever is wrong with it."""
+    found = find_glitches(motion)
+    held, jumps = (100.0 * count / found.frames for count in (found.held, found.jumps))
+    return [
+        Verdict("source repeats", held, "% of frames", 1.0, 30.0, "equal to the one before, amid motion"),
+        Verdict(
+            "source jumps", jumps, "% of frames", 0.0, 5.0, f"the first of {found.first}" if jumps else "-"
+        ),
+    ]
 
 
 def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:

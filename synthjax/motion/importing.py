@@ -19,6 +19,7 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import save_clip
 from synthjax.motion.cycles import find_cycle, looped
 from synthjax.motion.derive import make_clip
+from synthjax.motion.glitches import find_glitches
 from synthjax.motion.humanoid import to_skeleton
 from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.importers.qpos_csv import FPS as CSV_FPS
@@ -107,7 +108,8 @@ def _human(
         motion = dataclasses.replace(source, name=path.stem, source=origin or path.name, licence=licence)
         facts = {"format": "DeepMimic", "frames": _frames(motion)}
         motion, facts["loop"] = _looped(motion, loop)
-        return Reading(motion, facts, None)
+        facts["glitches"] = find_glitches(motion).words
+        return Reading(motion, _stated(facts), None)
     match = match_rig(source.joints, source.parents, source.roles, rig.joints(source.joints))
     demand_humanoid(match, source.joints, str(path))
     motion, found = to_skeleton(
@@ -130,7 +132,13 @@ def _human(
         "neutral pose": found.neutral,
     }
     motion, facts["loop"] = _looped(motion, loop)
-    return Reading(motion, {what: how for what, how in facts.items() if how}, rig_table(match, source.joints))
+    facts["glitches"] = find_glitches(motion).words
+    return Reading(motion, _stated(facts), rig_table(match, source.joints))
+
+
+def _stated(facts: dict[str, str]) -> dict[str, str]:
+    """Those of which there is something to say."""
+    return {what: how for what, how in facts.items() if how}
 
 
 def _looped(motion: SkeletonMotion, loop: Loop) -> tuple[SkeletonMotion, str]:
@@ -200,9 +208,10 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     save_clip(clip, out)
     report = measure(clip, motion, body)
     show(report_table(report))
-    from synthjax.motion.checks import BAD, grade  # which reads files by way of this module
+    from synthjax.motion.checks import BAD, grade, grade_source  # which read files by way of this module
 
-    bad = [verdict.what for verdict in grade(clip, body, report) if verdict.grade == BAD]
+    verdicts = grade(clip, body, report) + ([] if motion is None else grade_source(motion))
+    bad = [verdict.what for verdict in verdicts if verdict.grade == BAD]
     if bad:
         return (
             f"Clip: {out}\nNot worth training as it is, because of {', '.join(bad)}: "
