@@ -41,15 +41,6 @@ class Agent(Protocol):
         """
         ...
 
-    def rolled_back(self, learned: Vectors, taken: Vectors) -> Vectors:
-        """What the next round goes on from after a policy was turned down.
-
-        Args:
-          learned: the vectors of that policy, all finite.
-          taken: those of the last one that was taken.
-        """
-        ...
-
 
 Make = Callable[[Mapping[str, Any], Shapes, LearningConfig, np.random.Generator], Agent]
 AGENTS: dict[str, Make] = {"ppo": PPO, "sac": SAC}

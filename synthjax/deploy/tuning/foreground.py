@@ -31,7 +31,7 @@ class Foreground:
         self._rollout = learner.agent.rollout()
         self._owed = 0.0  # s of simulation
         self._left = 0  # substeps of the control step that goes on
-        # What it was chosen by, and its action; None if that is one that was repeated.
+        # What its action was chosen by, and the action; None if it is one that was repeated.
         self._step: tuple[Seen, np.ndarray] | None
         self._begin()
 

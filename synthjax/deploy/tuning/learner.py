@@ -18,7 +18,7 @@ from synthjax.deploy.tuning.actor import Actor, Start, episode_returns
 from synthjax.deploy.tuning.agents import AGENTS, Agent
 from synthjax.deploy.tuning.anchor import Anchor
 from synthjax.deploy.tuning.config import BodyChange, LearningConfig
-from synthjax.deploy.tuning.models import Snapshot, Vectors, train_step
+from synthjax.deploy.tuning.models import Snapshot, train_step
 from synthjax.deploy.tuning.rollout import Rollout
 
 _ANCHOR_ROWS = 256  # observations of a rollout that stand for it in the KL divergence
@@ -63,7 +63,6 @@ class Learner:
         self._step = train_step(bundle)
         algorithm, tuning = bundle.manifest["agent"]["algorithm"], bundle.manifest["finetune"]
         self.agent: Agent = AGENTS[algorithm](tuning, self._step.inputs, config, rng)
-        self._vectors: Vectors = snapshot.vectors  # that the next round goes on from
         self._judge = Actor(bundle, snapshot, change)
         self._anchor = Anchor(bundle, shipped, self._judge.policy, self.agent.anchored, config.kl_bound)
         self._best: np.ndarray | None = None  # returns (episodes,) of the best policy that was taken
@@ -71,22 +70,20 @@ class Learner:
     def round(self, rollout: Rollout) -> Iterator[None]:
         """Learns from a full rollout, and takes the new policy if it is as good as the best one.
 
-        Without an episode it is turned down if a number of it is not finite, which takes back all that was
-        learned, or if it does not come within the bound.
+        Otherwise all that was learned is given up.  So it is without an episode if a number is not finite,
+        or if the policy does not come within the bound.
         """
         if self._best is None:  # also after a restart: episodes are the same, so are their returns
             before: list[float] = []
             yield from self._episodes(self.snapshot, before)
             self._best = np.array(before)
-        vectors = yield from self.agent.learn(self._vectors, rollout, self._train)
+        vectors = yield from self.agent.learn(self.snapshot.vectors, rollout, self._train)
         if not all(np.isfinite(vector).all() for vector in vectors.values()):
-            self._vectors = self.snapshot.vectors
             self._note(self.snapshot, taken=False, share=0.0)
             return
         rows = self._rng.choice(rollout.size, min(_ANCHOR_ROWS, rollout.size), replace=False)
         bounded = yield from self._anchor.within(vectors, rollout.observation[rows])
         if bounded is None:
-            self._vectors = self.agent.rolled_back(vectors, self.snapshot.vectors)
             self._note(self.snapshot, taken=False, share=0.0)
             return
         policy, share = bounded
@@ -109,11 +106,9 @@ class Learner:
         taken = float(difference.mean()) >= -float(difference.std()) / math.sqrt(len(difference))
         if taken:
             self._accepted(candidate)
-            self.snapshot, self._vectors = candidate, candidate.vectors
+            self.snapshot = candidate
             if difference.mean() > 0.0:
                 self._best = returns
-        else:
-            self._vectors = self.agent.rolled_back(candidate.vectors, self.snapshot.vectors)
         self._note(candidate, taken, share, candidate.reward)
 
     def _note(self, policy: Snapshot, taken: bool, share: float, reward: float | None = None) -> None:

@@ -74,9 +74,6 @@ class PPO:
         learned[_RATE] = rate * np.float32(self._faster(kl, steps / len(minibatches)))
         return learned
 
-    def rolled_back(self, learned: Vectors, taken: Vectors) -> Vectors:
-        return taken
-
     def _faster(self, kl: float, share: float) -> float:
         """The factor on the learning rate after a round that has made ``share`` of its steps up to ``kl``.
 

@@ -59,29 +59,27 @@ class SAC:
     def learn(
         self, vectors: Vectors, rollout: SACRollout, step: TrainStep
     ) -> Generator[None, None, dict[str, np.ndarray]]:
-        """Stores the rollout, and learns from ``samples_per_step`` transitions for each that is new."""
+        """Stores the rollout, and learns from ``samples_per_step`` transitions for each that is new.
+
+        The policy is the average of those after the steps (Polyak & Juditsky 1992), as what was exported is
+        an average: the last one has also gone where the noise of the gradients led it.
+        """
         learned = dict(vectors)
         self.replay.add(self._transitions(rollout))
         yield
         samples = self._config.samples_per_step * rollout.size
-        for _ in range(max(1, round(samples / self._minibatch))):
+        average = np.zeros(self.anchored.stop - self.anchored.start)
+        for count in range(1, max(1, round(samples / self._minibatch)) + 1):
             batch = self.replay.sample(self._minibatch, self._rng)
             noise = {
                 name: self._rng.standard_normal(shape, np.float32) for name, shape in self._noise.items()
             }
             out = step({**learned, **batch, **noise})
             learned = {name: out[f"{name}_next"] for name in vectors}
+            average += (learned["params"][self.anchored] - average) / count
             yield
-        return learned
-
-    def rolled_back(self, learned: Vectors, taken: Vectors) -> Vectors:
-        """Critics and temperature are of the body, not of one policy: they stay as they were learned.
-
-        Were they to go back as well, critics of the body that the policy was trained on would choose the next
-        way from the same place.
-        """
         params = learned["params"].copy()
-        params[self.anchored] = taken["params"][self.anchored]
+        params[self.anchored] = average
         return {**learned, "params": params}
 
     def _transitions(self, rollout: SACRollout) -> dict[str, np.ndarray]:
