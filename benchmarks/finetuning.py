@@ -169,16 +169,14 @@ def live(
     session: Session, learning: bool, seconds: float, load: Callable[[float], float], core: Core
 ) -> Span:
     """A span of frames with rounds one after another."""
-    policy = session.bundle.manifest
-    size = session.config.learning.rollout_steps
     rng = np.random.default_rng(0)
 
     def made_up() -> Rollout:
-        rollout = Rollout(size, policy["observation"]["size"], len(policy["action"]["joints"]))
-        for name in ("observation", "action", "mean", "reward"):
-            values = getattr(rollout, name)
-            values[:] = 0.1 * rng.normal(size=values.shape)
-        rollout.rows = size
+        rollout = session.learner.agent.rollout()
+        for values in vars(rollout).values():
+            if isinstance(values, np.ndarray) and values.dtype != bool:
+                values[:] = 0.1 * rng.normal(size=values.shape)
+        rollout.rows = rollout.size
         return rollout
 
     ready = made_up()  # not within a frame

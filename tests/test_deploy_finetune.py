@@ -140,6 +140,24 @@ def test_a_step_on_what_a_host_computes_is_an_update_of_ppo() -> None:
     np.testing.assert_allclose(new["params_next"], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("algorithm", "actor"), COMBINATIONS)
+def test_a_host_knows_where_the_policy_lies(algorithm: str, actor: str) -> None:
+    agent = agent_of(algorithm, actor)
+    state = fresh(agent)
+    tuning = tuning_of(agent, state)
+    policy = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.average)])
+    assert tuning.policy["size"] == policy.size
+    np.testing.assert_array_equal(tuning.start["params"][tuning.policy["start"] :][: policy.size], policy)
+
+
+def test_a_host_knows_what_critics_take_from_the_rewards() -> None:
+    agent = agent_of("sac", "plain")
+    state = fresh(agent).replace(reward_rate=jnp.asarray(0.75))
+    assert tuning_of(agent, state).settings == {"gamma": 0.97, "n_step": 3, "reward_rate": 0.0}
+    agent.config = dataclasses.replace(agent.config, center_rewards=True)
+    assert tuning_of(agent, state).settings["reward_rate"] == 0.75
+
+
 def test_vectors_lie_one_after_another() -> None:
     agent = agent_of("sac", "plain")
     tuning = tuning_of(agent, fresh(agent))

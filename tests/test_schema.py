@@ -165,8 +165,14 @@ def test_other_algorithms_have_their_own_settings_and_vectors() -> None:
     fields = changed("agent.algorithm", "sac")
     names = ("params", "opt", "targets")
     vectors = [{"name": name, "start": index, "size": 1} for index, name in enumerate(names)]
-    fields["finetune"] |= {"settings": {"gamma": 0.97, "n_step": 3}, "vectors": vectors}
+    settings = {"gamma": 0.97, "n_step": 3, "reward_rate": 0.5}
+    fields["finetune"] |= {"settings": settings, "vectors": vectors, "policy": {"start": 0, "size": 1}}
     check_contents(fields, bundles.ACTING_FILES)
+    for start, size in ((-1, 1), (0, 0), (1, 1), (0.0, 1), (0, None)):
+        policy = {"start": start, "size": size}
+        wrong = fields | {"finetune": fields["finetune"] | {"policy": policy}}
+        with pytest.raises(UserError, match=r"lacks a usable field 'finetune\.policy'"):
+            check_contents(wrong, bundles.ACTING_FILES)
     fields["finetune"]["vectors"] = bundles.ACTING["finetune"]["vectors"]
     with pytest.raises(UserError, match=r"lacks a usable field 'finetune\.vectors'"):
         check_contents(fields, bundles.ACTING_FILES)

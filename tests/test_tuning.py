@@ -144,15 +144,15 @@ def test_snapshots_cannot_be_changed_and_act_from_the_next_action_on(bundle: Bun
     other = Snapshot(frozen({name: vector + 0.5 for name, vector in first.vectors.items()}))
     body, sim_dt = session._body, bundle.manifest["timing"]["sim_dt"]
     body.frame(sim_dt)
-    mean = body._step[2]
+    seen = body._step[0]
     session.learner.snapshot = other
     for _ in range(4):  # the control step goes on under the policy that has begun it
         body.frame(sim_dt)
         assert body._actor.policy.snapshot is first
-        assert body._step[2] is mean
+        assert body._step[0] is seen
     body.frame(sim_dt)
     assert body._actor.policy.snapshot is other
-    assert body._step[2] is not mean
+    assert body._step[0] is not seen
 
 
 def test_a_body_that_breaks_writes_nothing(
@@ -583,11 +583,11 @@ def test_bundles_that_cannot_be_learned_from_are_refused(
     names = ("finetune.tflite", "params.bin", "reward.tflite", "starts.bin")
     tuning_bundles.write(recorded[0], tmp_path / "acts.zip", leave_out=names)
     tuning_bundles.write(recorded[0], tmp_path / "old.zip", leave_out=names[2:])
-    tuning_bundles.write(recorded[0], tmp_path / "sac.zip", agent={"algorithm": "sac"})
+    tuning_bundles.write(recorded[0], tmp_path / "dqn.zip", agent={"algorithm": "dqn"})
     for name, said in (
         ("acts", "The bundle has no finetune.tflite, params.bin, reward.tflite, starts.bin: install it"),
         ("old", "The bundle has no reward.tflite, starts.bin: install it"),
-        ("sac", "The bundle's policy is of sac: only those of ppo go on learning here"),
+        ("dqn", "The bundle's policy is of dqn: only those of ppo and sac go on learning here"),
         ("none", "none.zip"),
     ):
         assert cli.main(["finetune", str(tmp_path / f"{name}.zip"), "--fast"]) == 2

@@ -1,4 +1,4 @@
-"""What a host computes for PPO's step in NumPy, and its body beside the training environment's."""
+"""What a host computes for a train step in NumPy, and its body beside the training environment's."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ import pytest
 
 from synthjax.agents import distributions
 from synthjax.agents.ppo import losses
+from synthjax.agents.sac.returns import n_step_entries
 from synthjax.deploy.judges import JUDGES
-from synthjax.deploy.tuning.advantages import gaussian_kl, generalized_advantage, normalize_advantages
+from synthjax.deploy.tuning.advantages import generalized_advantage, normalize_advantages
+from synthjax.deploy.tuning.anchor import gaussian_kl
 from synthjax.deploy.tuning.body import SimulatedBody, change_model
 from synthjax.deploy.tuning.config import BodyChange
+from synthjax.deploy.tuning.replay import Replay
+from synthjax.deploy.tuning.returns import n_step_returns
 from synthjax.errors import UserError
+from synthjax.types import Transition
 
 
 def test_advantages_by_hand() -> None:
@@ -56,11 +61,70 @@ def test_advantages_are_those_of_the_training() -> None:
 def test_divergence_is_that_of_the_training() -> None:
     rng = np.random.default_rng(0)
     mean, other = rng.normal(size=(2, 20, 5)).astype(np.float32)
-    std = np.full((20, 5), 0.3, np.float32)
+    std, other_std = rng.uniform(0.1, 0.5, size=(2, 20, 5)).astype(np.float32)
     active = np.array([True, True, False, True, True])
-    four = [x[:, active] for x in (mean, std, other, std)]
-    expected = jnp.mean(distributions.gaussian_kl(*map(jnp.asarray, four)))
-    assert gaussian_kl(mean, other, std, active) == pytest.approx(float(expected), rel=1e-5)
+    four = [mean, std, other, other_std]
+    expected = jnp.mean(distributions.gaussian_kl(*(jnp.asarray(x[:, active]) for x in four)))
+    assert gaussian_kl(*four, active) == pytest.approx(float(expected), rel=1e-5)
+    assert gaussian_kl(mean, std, mean, std, active) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_n_step_returns_by_hand() -> None:
+    """Half of gamma, windows of three: a termination, a time limit, and the end of the rollout."""
+    returns, discounts, last = n_step_returns(
+        rewards=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        terminated=np.array([False, True, *[False] * 6]),
+        done=np.array([False, True, False, True, *[False] * 4]), gamma=0.5, n=3,
+    )  # fmt: skip
+    np.testing.assert_allclose(returns, [1 + 1, 2, 3 + 2, 4, 5 + 3 + 1.75, 6 + 3.5 + 2, 7 + 4, 8])
+    np.testing.assert_allclose(discounts, [0, 0, 0.25, 0.5, 0.125, 0.125, 0.25, 0.5])
+    np.testing.assert_array_equal(last, [1, 1, 3, 3, 6, 7, 7, 7])
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+def test_n_step_returns_are_those_of_the_training(n: int) -> None:
+    rng = np.random.default_rng(0)
+    steps = 300
+    reward = rng.normal(size=steps).astype(np.float32)
+    terminated = rng.random(steps) < 0.05
+    truncated = (rng.random(steps) < 0.05) & ~terminated
+    place = jnp.arange(steps, dtype=jnp.float32)[:, None, None]
+    data = Transition(
+        obs=place, action=place, next_obs=place, extras={}, valid=jnp.ones((steps, 1), bool),
+        **{name: jnp.asarray(x)[:, None] for name, x in (
+            ("reward", reward), ("terminated", terminated), ("truncated", truncated),
+        )},
+    )  # fmt: skip
+    theirs = n_step_entries(data, 0.95, n)
+    returns, discounts, last = n_step_returns(reward, terminated, terminated | truncated, 0.95, n)
+    np.testing.assert_allclose(returns, theirs.reward[:, 0], atol=1e-5)
+    np.testing.assert_allclose(discounts, theirs.discount[:, 0], atol=1e-6)
+    np.testing.assert_array_equal(last, theirs.next_obs[:, 0, 0])
+
+
+def transitions(*numbers: float) -> dict[str, np.ndarray]:
+    """Of which every entry is the number of the transition."""
+    flat = np.array(numbers, np.float32)
+    wide = {name: np.tile(flat[:, None], 3) for name in ("observation", "next_observation")}
+    return {**wide, "action": np.tile(flat[:, None], 2), "reward": flat, "discount": flat}
+
+
+def test_replay_holds_the_newest_and_no_more() -> None:
+    replay, rng = Replay(5, 3, 2), np.random.default_rng(0)
+    memory = sum(column.nbytes for column in replay._columns.values())
+    replay.add(transitions(1, 2, 3))
+    assert replay.size == 3
+    assert set(replay.sample(100, rng)["reward"]) == {1, 2, 3}
+    for first in (4, 8, 12):
+        replay.add(transitions(*range(first, first + 4)))
+        assert replay.size == 5
+    drawn = replay.sample(5000, rng)
+    counts = np.bincount(drawn["reward"].astype(int))
+    np.testing.assert_array_equal(np.flatnonzero(counts), [11, 12, 13, 14, 15])
+    assert counts[11:].min() > 900  # a thousand, and three deviations are 85
+    for column in drawn.values():  # of one transition each
+        np.testing.assert_array_equal(column.reshape(5000, -1)[:, 0], drawn["reward"])
+    assert sum(column.nbytes for column in replay._columns.values()) == memory
 
 
 @pytest.mark.parametrize("name", ["imitation", "continuous"])

@@ -127,4 +127,4 @@ def _lived(session: Any, options: FinetuneOptions, progress: _Progress) -> dict[
 
 
 def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.1f}"
+    return "none" if value is None else f"{value:.1f}"

@@ -43,6 +43,8 @@ class FineTuning:
     infer: Callable[[Named], Named]  # "params" and "observation" (1, obs_dim) -> the outputs of the policy
     start: dict[str, np.ndarray]  # the vectors before the first step
     minibatch: dict[str, tuple[int, ...]]  # shapes of what the host samples
+    policy: dict[str, int]  # "start" and "size" of the policy's parameters in "params"
+    settings: dict[str, float]  # of the training, that a host computes a minibatch by
 
     def packed(self) -> tuple[bytes, list[dict[str, Any]]]:
         """``start`` one after another, float32 with the low byte first, and where each vector lies in it."""
@@ -130,6 +132,8 @@ def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
             "advantage": (MINIBATCH,),
             "target": (MINIBATCH,),
         },
+        policy=_place({"policy": state.average, "value": state.params["value"]}, "policy"),
+        settings=_settings(agent, "gamma", "gae_lambda", "reward_scale", "advantage_clip"),
     )
 
 
@@ -179,7 +183,23 @@ def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
             "noise": actions,
             "next_noise": actions,
         },
+        policy=_place(state.params, "policy"),
+        # Any constant may be taken from the rewards of a life without an end; the critics know this one.
+        settings=_settings(agent, "gamma", "n_step")
+        | {"reward_rate": float(state.reward_rate) if agent.config.center_rewards else 0.0},
     )
+
+
+def _place(params: dict[str, PyTree], name: str) -> dict[str, int]:
+    """Where the leaves of ``params[name]`` lie in the flat vector of ``params``."""
+    marks = {key: jax.tree.map(jnp.zeros_like, part) for key, part in params.items()}
+    marks[name] = jax.tree.map(jnp.ones_like, params[name])
+    flat = np.asarray(ravel_pytree(marks)[0])
+    return {"start": int(np.argmax(flat)), "size": int(flat.sum())}
+
+
+def _settings(agent: Any, *names: str) -> dict[str, float]:
+    return {name: getattr(agent.config, name) for name in names}
 
 
 def _vectors(**vectors: jax.Array) -> dict[str, np.ndarray]:

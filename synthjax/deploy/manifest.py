@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import re
 from pathlib import Path
@@ -140,13 +139,12 @@ def describe_tuning(
     run: Run, tuning: FineTuning, vectors: list[dict[str, Any]], judge: Judge, starts: Starts
 ) -> dict[str, Any]:
     """What finetune.tflite takes, what it begins with, and the settings that the host needs."""
-    settings = ("gamma", "gae_lambda", "reward_scale", "advantage_clip", "n_step", "center_rewards")
-    given = dataclasses.asdict(run.config.agent)
     columns = [{"name": name, "size": rows.shape[1]} for name, rows in starts.columns.items()]
     return {
         "vectors": vectors,  # in params.bin, by the number of floats
         "minibatch": {name: list(shape) for name, shape in tuning.minibatch.items()},
-        "settings": {name: given[name] for name in settings if name in given},
+        "policy": tuning.policy,  # where it lies in "params"
+        "settings": tuning.settings,
         "reward": {"inputs": _describe_inputs(judge.shapes), "memory": list(judge.memory)},
         "starts": {"file": STARTS, "rows": len(starts.columns["qpos"]), "columns": columns},
         "max_steps": run.env.max_steps,  # control steps of an episode, whose value is then bootstrapped

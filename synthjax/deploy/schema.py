@@ -30,9 +30,11 @@ _SOLVERS = ("PGS", "CG", "NEWTON")
 _COLUMNS = {"qpos", "qvel", "carried", "memory"}
 _SETTINGS = {  # of an algorithm, that a host needs to learn by it
     "ppo": ("gamma", "gae_lambda", "reward_scale", "advantage_clip"),
-    "sac": ("gamma", "n_step"),
+    "sac": ("gamma", "n_step", "reward_rate"),
 }
+ALGORITHMS = tuple(_SETTINGS)
 _VECTORS = {"ppo": {"params", "opt", "learning_rate"}, "sac": {"params", "opt", "targets"}}
+_SPLIT = ("sac",)  # those of which a host has to know where the policy lies in "params"
 
 
 def check_contents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -94,17 +96,17 @@ def check_training(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> N
     vectors = fields.demand("finetune.vectors", _is_vectors)
     if {row["name"] for row in vectors} != _VECTORS[algorithm]:
         fields.refuse("finetune.vectors")
+    sizes = {row["name"]: row["size"] for row in vectors}
+    if algorithm in _SPLIT:
+        fields.demand("finetune.policy", lambda value: _is_part(value, sizes["params"]))
     fields.demand("finetune.starts.columns", _is_columns)
     columns = {row["name"]: row["size"] for row in fields.get("finetune.starts.columns")}
     rows = fields.demand("finetune.starts.rows", _is_count)
     entries = fields.get("observe.carried.entries"), fields.get("finetune.reward.memory")
     if (columns["carried"], columns["memory"]) != tuple(map(len, entries)):
         fields.refuse("finetune.starts.columns")
-    sizes = {
-        PARAMS: sum(row["size"] for row in vectors),
-        STARTS: rows * sum(columns.values()),
-    }
-    for name, size in sizes.items():
+    expected = {PARAMS: sum(sizes.values()), STARTS: rows * sum(columns.values())}
+    for name, size in expected.items():
         if name in files:
             _check_numbers(name, files[name], size)
 
@@ -221,6 +223,12 @@ def _is_vectors(value: Any) -> bool:
             return False
         begin += row["size"]
     return isinstance(value, list) and 0 < len(value) == len({row["name"] for row in value})
+
+
+def _is_part(value: Any, whole: int) -> bool:
+    """Where a part lies in a vector of ``whole`` numbers."""
+    start, size = value["start"], value["size"]
+    return type(start) is int and start >= 0 and _is_count(size) and start + size <= whole
 
 
 def _is_columns(value: Any) -> bool:

@@ -45,16 +45,3 @@ def normalize_advantages(advantages: np.ndarray, limit: float) -> np.ndarray:
     """Zero mean and unit deviation over the batch (T,), then within +-``limit``."""
     centred = advantages - advantages.mean()
     return np.clip(centred / (np.sqrt(np.mean(centred * centred)) + 1e-8), -limit, limit)
-
-
-def gaussian_kl(mean: np.ndarray, other: np.ndarray, std: np.ndarray, active: np.ndarray) -> float:
-    """KL divergence of Gaussians with the same deviations, the mean over a batch, nats per action.
-
-    Args:
-      mean: (B, A).
-      other: (B, A).
-      std: (B, A) of both.
-      active: (A,) bool, the actions that are the policy's to decide.
-    """
-    shift = ((mean - other) / std)[:, active]
-    return float(0.5 * np.mean(np.sum(shift * shift, axis=-1)))

@@ -28,8 +28,10 @@ class LearningConfig:
     """How a round learns and what is taken of it."""
 
     rollout_steps: int = 2048  # control steps of a round
-    epochs: int = 4  # over them
-    round_kl: float = 0.1  # nats per action, from which on the policy that has acted is left no further
+    epochs: int = 4  # over them; PPO
+    round_kl: float = 0.1  # nats per action, from which on the policy that has acted is left no further; PPO
+    samples_per_step: float = 4.0  # update-to-data ratio: transitions learned from per control step; SAC
+    capacity: int = 32_768  # transitions that the replay holds, the newest ones; SAC
     kl_bound: float = 40.0  # nats per action, of the divergence from the shipped policy
     episodes: int = 16  # held out, by which a policy is judged
     control_steps_per_turn: int = 8  # of those episodes between two admissions, about a train step's time

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from synthjax.deploy.tuning.actor import Actor, Start
 from synthjax.deploy.tuning.learner import Learner
-from synthjax.deploy.tuning.rollout import Rollout
+from synthjax.deploy.tuning.rollout import Seen
 from synthjax.deploy.tuning.worker import Worker
 
 
@@ -29,12 +28,11 @@ class Foreground:
         self._starts, self._rng, self._sim_dt = starts, rng, sim_dt
         self.learning = True  # whether full rollouts are learned from
         self.actions = 0
-        self._size = learner.config.rollout_steps
-        self._rollout = self._empty()
+        self._rollout = learner.agent.rollout()
         self._owed = 0.0  # s of simulation
         self._left = 0  # substeps of the control step that goes on
-        # Its observation, action, mean and value; None if its action is one that was repeated.
-        self._step: tuple[np.ndarray, np.ndarray, np.ndarray, float] | None
+        # What its action was chosen by, and the action; None if it is one that was repeated.
+        self._step: tuple[Seen, np.ndarray] | None
         self._begin()
 
     @property
@@ -60,21 +58,20 @@ class Foreground:
         self._act(self._actor.observe())
 
     def _next_action(self) -> None:
-        outcome, step, next_value = self._actor.judge(), self._step, 0.0
+        outcome, step, following = self._actor.judge(), self._step, None
         if outcome.terminated:
             self._begin()
         elif outcome.truncated:
-            next_value = float(self._actor.policy.infer(self._actor.observe())["value"][0])
+            observation = self._actor.observe()
+            if np.isfinite(observation).all():
+                following = Seen(observation, self._actor.policy.infer(observation))
             self._begin()
         else:
             self._act(self._actor.observe())
-            next_value = np.nan if self._step is None else self._step[3]
+            following = None if self._step is None else self._step[0]
         if step is None:
             return
-        observation, action, mean, value = step
-        if not np.isfinite(next_value):  # what follows is not known: the episode is cut here
-            outcome, next_value = dataclasses.replace(outcome, truncated=True), value
-        self._rollout.add(observation, action, mean, value, outcome, next_value)
+        self._rollout.add(*step, outcome, following)
         if self._rollout.full:
             self._hand_over()
 
@@ -82,13 +79,9 @@ class Foreground:
         policy = self._actor.policy
         policy.snapshot = self._learner.snapshot
         noise, repeated = self._rng.standard_normal(policy.action_dim), policy.repeated
-        action, outputs = self._actor.act(observation, noise), policy.outputs
+        action = self._actor.act(observation, noise)
         # Of an action that is only repeated nothing is learned: the policy has not chosen it.
-        self._step = (
-            (observation, action, outputs["mean"][0], float(outputs["value"][0]))
-            if policy.repeated == repeated
-            else None
-        )
+        self._step = (Seen(observation, policy.outputs), action) if policy.repeated == repeated else None
         self._left = self._actor.substeps
         self.actions += 1
 
@@ -96,8 +89,4 @@ class Foreground:
         # While the worker is busy, or nothing is to be learned, what is newest counts.
         if self.learning and not self._worker.busy:
             self._worker.learn(self._rollout)
-        self._rollout = self._empty()
-
-    def _empty(self) -> Rollout:
-        policy = self._actor.policy
-        return Rollout(self._size, policy.observation_dim, policy.action_dim)
+        self._rollout = self._learner.agent.rollout()

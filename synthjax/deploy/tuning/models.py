@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,13 @@ from synthjax.deploy.files import (
 )
 from synthjax.deploy.model import Model
 from synthjax.deploy.runtime import DeployedPolicy
-from synthjax.deploy.schema import check_policy, check_training
+from synthjax.deploy.schema import ALGORITHMS, check_policy, check_training
 from synthjax.errors import UserError, unknown
 
 ENVIRONMENTS = ("imitation", "continuous")
 Vectors = Mapping[str, np.ndarray]
+Shapes = Mapping[str, tuple[int, ...]]
+TrainStep = Callable[[Vectors], dict[str, np.ndarray]]  # vectors and a minibatch -> what the step gives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TunablePolicy(DeployedPolicy):
         self._infer = lambda given: model({**given, "params": self.snapshot.params})  # type: ignore[assignment]
 
     def infer(self, observation: np.ndarray) -> dict[str, np.ndarray]:
-        """What the model gives for an observation (obs_dim,), without acting: (1, A), ``value`` (1,)."""
+        """The model's outputs for an observation (obs_dim,) without acting: (1, A); of PPO ``value`` (1,)."""
         return self._infer({"observation": observation[None]})
 
 
@@ -78,8 +80,9 @@ def check_bundle(bundle: Bundle, env: str | None) -> None:
         )
     check_policy(manifest, bundle.files)
     algorithm = manifest["agent"]["algorithm"]
-    if algorithm != "ppo":
-        raise UserError(f"The bundle's policy is of {algorithm}: only those of ppo go on learning here.")
+    if algorithm not in ALGORITHMS:
+        names = " and ".join(ALGORITHMS)
+        raise UserError(f"The bundle's policy is of {algorithm}: only those of {names} go on learning here.")
     check_training(manifest, bundle.files)
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
+from collections.abc import Mapping
+
 import numpy as np
 
 from synthjax.deploy.tuning.actor import Outcome
 
 
-class Rollout:
-    """``size`` control steps in a row, in arrays that are made once; row t is of step t."""
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A finite observation, and what the policy that acts makes of it."""
+
+    observation: np.ndarray  # (obs_dim,)
+    outputs: Mapping[str, np.ndarray]  # of the policy's model by name, (1, ...) each
+
+
+class Rollout(abc.ABC):
+    """At most ``size`` control steps in a row, in arrays that are made once; row t is of step t.
+
+    An agent's own holds what its train step needs beside this.
+    """
 
     def __init__(self, size: int, observation_dim: int, action_dim: int):
         self.size, self.rows = size, 0
         self.observation = np.zeros((size, observation_dim), np.float32)
         self.action = np.zeros((size, action_dim), np.float32)
-        self.mean = np.zeros((size, action_dim), np.float32)  # of the policy that acted
-        self.value = np.zeros(size)  # by its value network
-        self.next_value = np.zeros(size)  # of the true next observation
         self.reward = np.zeros(size)
         self.terminated = np.zeros(size, bool)
         self.done = np.zeros(size, bool)
@@ -25,18 +37,20 @@ class Rollout:
     def full(self) -> bool:
         return self.rows == self.size
 
-    def add(
-        self,
-        observation: np.ndarray,
-        action: np.ndarray,
-        mean: np.ndarray,
-        value: float,
-        outcome: Outcome,
-        next_value: float,
-    ) -> None:
-        """One step; ``next_value`` is of no account where the task has ended."""
+    @abc.abstractmethod
+    def add(self, seen: Seen, action: np.ndarray, outcome: Outcome, following: Seen | None) -> None:
+        """One step.
+
+        Args:
+          seen: what the policy chose the action by.
+          action: (A,) that it chose.
+          outcome: of the action.
+          following: what was seen after it, before any reset; None where the task has ended, and where it
+            is not known.
+        """
+
+    def _append(self, seen: Seen, action: np.ndarray, outcome: Outcome, done: bool) -> None:
         row = self.rows
-        self.observation[row], self.action[row], self.mean[row] = observation, action, mean
-        self.value[row], self.next_value[row], self.reward[row] = value, next_value, outcome.reward
-        self.terminated[row], self.done[row] = outcome.terminated, outcome.done
+        self.observation[row], self.action[row], self.reward[row] = seen.observation, action, outcome.reward
+        self.terminated[row], self.done[row] = outcome.terminated, done
         self.rows += 1

@@ -36,7 +36,7 @@ class Session:
 
         Raises:
           UserError: the bundle cannot be learned from, or is not of the environment ``env``; the state in
-            ``folder`` is of another bundle or body, or damaged.
+            ``folder`` is of another bundle or body, or damaged; settings do not fit together.
         """
         check_bundle(bundle, env)
         self.bundle, self.config, self.folder = bundle, config, folder
@@ -53,11 +53,6 @@ class Session:
             bundle, self.shipped, self.first, judging, config.change, config.learning, rng,
             accepted=lambda snapshot: store.save(folder, bundle, change, snapshot),
         )  # fmt: skip
-        if config.learning.rollout_steps % self.learner.minibatch:
-            raise UserError(
-                f"--learning.rollout-steps is {config.learning.rollout_steps}: give a multiple of "
-                f"{self.learner.minibatch}, the size of a minibatch."
-            )
         self.pace: Pace = FastForward() if config.fast else RealTime()
         profile = PROFILES[config.profile]
         self.frame_seconds = profile.frame_seconds or _FRAME
