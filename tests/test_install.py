@@ -25,7 +25,7 @@ from synthjax.deploy.bundle import FORMAT, load_bundle, write_bundle
 from synthjax.deploy.file_lock import locked
 from synthjax.deploy.install import install_bundle, installed_folder, load_installed
 from synthjax.errors import UserError
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from synthjax.cli.clips import ClipName, demand_new, one_clip
 from synthjax.cli.motion_edits import motion_cut, motion_join, motion_mirror, motion_resample
 from synthjax.cli.parsing import Command, command_list, parse
 from synthjax.errors import UserError, unknown
+from synthjax.whole_files import replacing
 
 if TYPE_CHECKING:
     from synthjax.bodies import Body
@@ -141,7 +142,6 @@ def motion_export(args: list[str]) -> None:
     options = parse(motion_export, "motion export", ExportOptions, args)
     from synthjax.motion.exporters import WRITERS
     from synthjax.training.run_folder import CONFIG_FILE
-    from synthjax.training.whole_files import replacing
 
     if options.to.suffix.lower() not in WRITERS:
         raise UserError(f"--to is '{options.to}': the file ends in one of {', '.join(WRITERS)}.")

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from synthjax.deploy.bundle import FORMAT, MANIFEST, Bundle, load_bundle
 from synthjax.deploy.file_lock import locked
 from synthjax.errors import UserError
-from synthjax.training.whole_files import flush, partial_of, replacing
+from synthjax.whole_files import flush, partial_of, replacing
 
 POINTER = "current.json"
 LOCK = "installing.lock"
