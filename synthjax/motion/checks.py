@@ -20,7 +20,6 @@ from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.report import ClipReport, measure
-from synthjax.motion.rig_file import read_rig_file
 from synthjax.motion.skeleton import SkeletonMotion
 
 GOOD, POOR, BAD = "good", "poor", "bad"
@@ -75,8 +74,7 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
         raise UserError("--loop belongs to the file that --against names: give both or neither.")
     motion = None
     if options.against is not None:
-        rig = None if options.rig is None else read_rig_file(options.rig)
-        motion = read_human(options.against, rig=rig, loop=options.loop).motion
+        motion = read_human(options.against, rig=options.rig, loop=options.loop).motion
         _demand_same_length(clips[0], motion, options.against)
     verdicts = check_clip(clips[0], body, motion)
     return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
