@@ -82,6 +82,15 @@ def unzip(path: Path, folder: Path) -> Path:
     return folder
 
 
+def laid_out(path: Path, to: Path) -> Path:
+    """The folder of what an installation of the policy alone leaves in ``to``, whether it can act or not."""
+    folder = unzip(path, to / "0123456789abcdef-1")
+    for name in TRAINING:
+        (folder / name).unlink()
+    (to / "current.json").write_text(json.dumps({"format": 1, "folder": folder.name}))
+    return folder
+
+
 def change_manifest(folder: Path, text: bytes | None = None, **fields: Any) -> None:
     """Changes fields of the manifest (None: takes them away), or all of it, and its hash with it."""
     path = folder / "manifest.json"

@@ -59,9 +59,9 @@ def start(environment: ContinuousEnv, k: Kinematics) -> EnvState:
 def standing(environment: ContinuousEnv) -> Kinematics:
     model = environment.body.model
     row = pack(model, environment.body.standing_qpos[None], np.zeros((1, model.nv)))
-    one = environment.gather(jnp.asarray(row[0], jnp.float32))
+    one = environment.starts.gather(jnp.asarray(row[0], jnp.float32))
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (WORLDS, *x.shape)), one)
 
 
 def falls(environment: ContinuousEnv) -> Kinematics:
-    return jax.vmap(environment.gather)(environment.starts[:WORLDS])
+    return jax.vmap(environment.starts.gather)(environment.starts.rows[:WORLDS])

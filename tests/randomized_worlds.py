@@ -62,7 +62,7 @@ def nominal_start(environment: Env) -> Any:
     if isinstance(environment, ImitationEnv):
         start = functools.partial(environment.start_from, environment.resets)
         return jax.jit(jax.vmap(start))(jnp.arange(4), keys)
-    bodies = jax.vmap(environment.gather)(environment.starts[:4])
+    bodies = jax.vmap(environment.starts.gather)(environment.starts.rows[:4])
     return jax.jit(jax.vmap(environment.start_at))(bodies, keys)
 
 

@@ -22,8 +22,8 @@ def test_starts_are_falls_frames_and_standing_in_their_shares() -> None:
     environment = env()
     frames = int(environment.guide.library.length.sum())  # of the clips and of the ways to them
     assert len(environment.guide.library.names) == 4
-    assert len(environment.starts) == CONFIG.falls + frames + 1
-    shares = np.split(np.asarray(environment.start_probabilities), [CONFIG.falls, CONFIG.falls + frames])
+    assert len(environment.starts.rows) == CONFIG.falls + frames + 1
+    shares = np.split(np.asarray(environment.starts.probabilities), [CONFIG.falls, CONFIG.falls + frames])
     np.testing.assert_allclose([part.sum() for part in shares], [0.3, 0.6, 0.1], rtol=1e-5)
     # 1 - 0.9 - 0.1 is -3e-17, and the logarithm of that not a number.
     clips = resolve_motions("getup_facedown", body())

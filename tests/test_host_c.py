@@ -233,7 +233,7 @@ def test_what_cannot_be_learned_of_is_refused(
     refused(bundle, "not finite", "--learned", str(tmp_path / "broken.f32"))
     (tmp_path / "in.f32").write_bytes(bytes(4 * 100))
     refused(bundle, "has no rows of")
-    install_bundle(learns.bundle, tmp_path / "installed")
+    bundles.laid_out(learns.bundle, tmp_path / "installed")
     refused(tmp_path / "installed", "install the bundle with --with-training")
     (bundle / "params.bin").write_bytes(numbers.tobytes())
     refused(bundle, "params.bin: altered")

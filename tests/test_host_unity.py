@@ -101,7 +101,7 @@ def test_all_of_it_compiles(tmp_path: Path) -> None:
 
 
 def test_it_reads_what_python_wrote(program: Path, tmp_path: Path) -> None:
-    whole = bundles.make(tmp_path / "walk.zip")
+    whole = bundles.make_acting(tmp_path / "walk.zip")
     folder = bundles.unzip(tmp_path / "walk.zip", tmp_path / "walk")
     install_bundle(folder, tmp_path / "installed")
     assert host(program, "read", tmp_path / "walk.zip", folder) == [described(whole)] * 2
@@ -208,9 +208,9 @@ def test_both_install_alike(program: Path, tmp_path: Path) -> None:
     """The same installations one after the other leave the same bytes in the same places."""
     by_python, by_host = tmp_path / "python", tmp_path / "host"
     for version in range(1, 4):
-        bundles.make(tmp_path / f"{version}.zip", version)
-    later = bundles.head(2, "2026-01-02T03:04:06Z")
-    write_bundle(bundles.FILES, later, tmp_path / "later.zip", bundles.TRAINING)
+        bundles.make_acting(tmp_path / f"{version}.zip", version)
+    later = bundles.head(2, "2026-01-02T03:04:06Z", **bundles.ACTING)
+    write_bundle(bundles.ACTING_FILES, later, tmp_path / "later.zip", bundles.TRAINING)
     for name, training in [
         ("2", False),
         ("2", False),
@@ -529,7 +529,4 @@ def test_what_cannot_be_learned_of_is_refused(
     refused(bundle, "params.bin does not fit")
     bundles.change_manifest(bundle, finetune=None)
     refused(bundle, "says nothing of fine-tuning")
-    install_bundle(learns.bundle, tmp_path / "installed")
-    folder = installed_folder(tmp_path / "installed")
-    assert folder is not None
-    refused(folder, "install it with its training part")
+    refused(bundles.laid_out(learns.bundle, tmp_path / "installed"), "install it with its training part")

@@ -25,7 +25,9 @@ from synthjax.deploy.bundle import FORMAT, load_bundle, write_bundle
 from synthjax.deploy.file_lock import locked
 from synthjax.deploy.install import install_bundle, installed_folder, load_installed
 from synthjax.errors import UserError
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
+
+POLICY = ("policy.tflite", "observe.tflite", "body.xml", "clips/walk.bin")  # files of the part
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +36,18 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("versions")
     paths = {version: folder / f"{version}.zip" for version in range(1, 54)}
     for version, path in paths.items():
-        bundles.make(path, version, files_of(version))
+        bundles.make_acting(path, version, files_of(version))
     return paths
 
 
 def files_of(version: int) -> dict[str, bytes]:
-    return {**bundles.FILES, "policy.tflite": bytes([version]) * 400_000}
+    return {**bundles.ACTING_FILES, "policy.tflite": bytes([version]) * 400_000}
+
+
+def write_policy(path: Path, version: int = 1, exported: str = "2026-01-02T03:04:05Z", **more: Any) -> None:
+    """A bundle without a part for training."""
+    files = {name: bundles.ACTING_FILES[name] for name in POLICY}
+    write_bundle(files, bundles.head(version, exported, **bundles.ACTING) | more, path)
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def version_in(to: Path) -> int:
     bundle = load_installed(to)
     version = bundle.manifest["version"]
     files = files_of(version)
-    assert bundle.files == {name: files[name] for name in ("policy.tflite", "clips/walk.bin")}
+    assert bundle.files == {name: files[name] for name in POLICY}
     return version
 
 
@@ -74,7 +82,7 @@ def test_a_first_installation_holds_the_policy_alone(versions: dict[int, Path], 
     assert folder is not None
     whole = load_bundle(versions[1])
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert names == {"policy.tflite", "clips/walk.bin", "manifest.json", "manifest.sha256"}
+    assert names == {*POLICY, "manifest.json", "manifest.sha256"}
     assert (folder / "manifest.json").read_bytes() == whole.manifest_bytes
     pointer = json.loads((to / "and" / "below" / "current.json").read_text())
     assert pointer == {"format": FORMAT, "folder": f"{whole.digest[:16]}-1"}
@@ -94,7 +102,7 @@ def test_the_files_for_training_come_when_they_are_asked_for(versions: dict[int,
 
 
 def test_a_bundle_that_has_none_is_installed_once(to: Path, tmp_path: Path) -> None:
-    write_bundle({"policy.tflite": b"x"}, bundles.head(), tmp_path / "x.zip")
+    write_policy(tmp_path / "x.zip")
     assert install_bundle(tmp_path / "x.zip", to, with_training=True).installed
     assert not install_bundle(tmp_path / "x.zip", to, with_training=True).installed
 
@@ -122,7 +130,7 @@ def test_the_newest_of_all_wins_in_any_order(
     newest: tuple[int, tuple[int, str]] | None = None
     for number, age in enumerate(ages):
         path = place / "bundle.zip"
-        write_bundle({"policy.tflite": b"x"}, bundles.head(*age, number=number), path)
+        write_policy(path, *age, number=number)
         newer = newest is None or age > newest[1]
         if newer:
             newest = number, age
@@ -133,7 +141,7 @@ def test_the_newest_of_all_wins_in_any_order(
 
 def test_another_policy_is_not_replaced(versions: dict[int, Path], to: Path, tmp_path: Path) -> None:
     install_bundle(versions[1], to)
-    write_bundle({"policy.tflite": b"x"}, bundles.head(9) | {"name": "run"}, tmp_path / "run.zip")
+    write_policy(tmp_path / "run.zip", 9, name="run")
     with pytest.raises(UserError, match="the place of 'walk', not of 'run'"):
         install_bundle(tmp_path / "run.zip", to)
     assert version_in(to) == 1
@@ -325,7 +333,7 @@ def test_a_kill_before_any_change_leaves_the_old_or_the_new_bundle(
     before = 0 if first else 1
     switch = found.index(2) if 2 in found else len(found)
     assert found == [before] * switch + [2] * (len(found) - switch)
-    assert switch >= 9  # folder, lock, partial folder, its subfolder, four files, two renamings
+    assert switch >= 11  # folder, lock, partial folder, its subfolder, six files, two renamings
     assert first or switch < len(found)  # the old one is removed after the switch
 
 
@@ -410,9 +418,9 @@ def test_everything_is_on_the_disk_before_it_is_named(
         monkeypatch.setattr(owner, verb, recorded(verb, getattr(owner, verb), name))
     install_bundle(versions[2], to)
     partial = f"{load_bundle(versions[2]).digest[:16]}-1.partial"
-    written = ["", "/clips", "/clips/walk.bin", "/policy.tflite", "/manifest.json", "/manifest.sha256"]
-    assert set(events[:6]) == {("fsync", partial + name) for name in written}
-    assert events[6:] == [
+    written = ["", "/clips", *(f"/{name}" for name in POLICY), "/manifest.json", "/manifest.sha256"]
+    assert set(events[: len(written)]) == {("fsync", partial + name) for name in written}
+    assert events[len(written) :] == [
         ("rename", partial),
         ("fsync", "."),
         ("fsync", ".current.json.partial"),

@@ -211,7 +211,7 @@ def test_a_mapping_file_names_what_names_do_not(tmp_path: Path) -> None:
         read_human(path)
     rows = [f'{bone} = "{names[NAMES.index(bone)]}"' for bone in NAMES if bone not in ("Shoulder", "Spine")]
     file = write(tmp_path, "rig.toml", 'up = "y"\nmetres = 0.01\n[bones]\n' + "\n".join(rows))
-    mapped = read_human(path, rig=read_rig_file(file)).motion
+    mapped = read_human(path, rig=file).motion
     known = read_human(write(tmp_path, "known.bvh", sources.bvh())).motion
     np.testing.assert_allclose(
         mapped.positions[:, mapped.index("LeftHand")], known.positions[:, known.index("LeftHand")]
@@ -296,7 +296,7 @@ def test_the_rest_pose_says_what_is_up_where_the_motion_does_not(tmp_path: Path)
     assert sources.human(leaning)[1].up == "y (found from the rest pose)"
     assert sources.human(dataclasses.replace(leaning, up="y"))[1].up == "y (stated)"
     file = write(tmp_path, "rig.toml", 'up = "y"')
-    assert read_human(tmp_path / "a.bvh", rig=read_rig_file(file)).facts["up axis"] == "y (mapping file)"
+    assert read_human(tmp_path / "a.bvh", rig=file).facts["up axis"] == "y (mapping file)"
 
 
 def turned(source: SourceMotion, turn: Rotation) -> SourceMotion:

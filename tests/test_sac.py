@@ -21,7 +21,7 @@ from synthjax.agents.distributions import squashed_log_prob
 from synthjax.agents.networks import MLP
 from synthjax.agents.normalizer import normalize, update_normalizer
 from synthjax.agents.sac import SAC, SACConfig, SACState
-from synthjax.agents.sac.agent import Batch
+from synthjax.agents.sac.actor_critic import ActorCritic, Batch
 from synthjax.agents.sac.losses import critic_loss, policy_loss, soft_target, temperature_loss
 from synthjax.errors import UserError
 from synthjax.training.mesh import COPIED, SPLIT, WORLDS, over_worlds
@@ -48,13 +48,13 @@ _steady = jax.jit(
 )
 _update = jax.jit(lambda agent, state, data, key: agent.update(state, data, key), static_argnums=0)
 _loss = jax.jit(
-    lambda agent, params, targets, batch, gains=BOTH: agent.loss(
+    lambda agent, params, targets, batch, gains=BOTH: agent.actor_critic.loss(
         params, targets, batch, gains, _noise(batch)
     ),
     static_argnums=0,
 )
 _grads = jax.jit(
-    lambda agent, params, targets, batch, gains=BOTH: jax.grad(agent.loss, has_aux=True)(
+    lambda agent, params, targets, batch, gains=BOTH: jax.grad(agent.actor_critic.loss, has_aux=True)(
         params, targets, batch, gains, _noise(batch)
     )[0],
     static_argnums=0,
@@ -161,12 +161,12 @@ def test_each_loss_reaches_its_own_parameters_only():
 
     def critics_alone(critics) -> jax.Array:
         params = state.params | {"critics": critics}
-        _, (td_error, _) = AGENT.loss(params, state.targets, batch, BOTH, _noise(batch))
+        _, (td_error, _) = AGENT.actor_critic.loss(params, state.targets, batch, BOTH, _noise(batch))
         return critic_loss(td_error, batch.weights)
 
     def policy_alone(policy) -> jax.Array:
-        action, log_prob = AGENT._sample_action(policy, batch.obs, BOTH, _noise(batch)[0])
-        q = AGENT._q(state.params["critics"], batch.obs, action)
+        action, log_prob = AGENT.actor_critic.sample_action(policy, batch.obs, BOTH, _noise(batch)[0])
+        q = AGENT.actor_critic.q(state.params["critics"], batch.obs, action)
         return policy_loss(log_prob, q, jnp.asarray(SMALL.initial_alpha))
 
     critics = jax.jit(jax.grad(critics_alone))(state.params["critics"])
@@ -216,8 +216,8 @@ def test_masked_actions_are_zero_without_density_or_gradient():
     assert np.all(np.any(head["kernel"][:, [0, 2]], axis=0))
     assert not np.any(head["kernel"][:, [1, 3]])
     assert not np.any(head["bias"][jnp.array([1, 3])])
-    assert float(AGENT.target_entropy(FIRST)) == pytest.approx(SMALL.target_entropy)
-    assert float(AGENT.target_entropy(BOTH)) == pytest.approx(2 * SMALL.target_entropy)
+    assert float(AGENT.actor_critic.target_entropy(FIRST)) == pytest.approx(SMALL.target_entropy)
+    assert float(AGENT.actor_critic.target_entropy(BOTH)) == pytest.approx(2 * SMALL.target_entropy)
     # The entropy is that of the one action that is left: a fresh deviation of 0.14 has
     # ln(0.1414 sqrt(2 pi e)) = -0.54 nats, and tanh takes away another E[u²] = 0.02
     _, (_, metrics) = _loss(AGENT, state.params, state.targets, batch, FIRST)
@@ -298,12 +298,14 @@ def test_observations_are_stored_raw_and_normalised_when_sampled():
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), state.normalizer, once)
     seen = []
 
-    class Spy(SAC):
+    class Spy(ActorCritic):
         def loss(self, params, targets, batch, gains, noise):
             jax.debug.callback(lambda obs, action: seen.append((obs, action)), batch.obs, batch.action)
             return super().loss(params, targets, batch, gains, noise)
 
-    newer, _ = jax.jit(Spy(SMALL, OBS, ACTIONS).update)(state, _data(3), jax.random.key(1))
+    agent = SAC(SMALL, OBS, ACTIONS)
+    agent.actor_critic = Spy(SMALL, OBS, ACTIONS, ())
+    newer, _ = jax.jit(agent.update)(state, _data(3), jax.random.key(1))
     jax.block_until_ready(newer)
     jax.effects_barrier()
     raw = {tuple(np.asarray(a)): np.asarray(o) for a, o in zip(

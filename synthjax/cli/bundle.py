@@ -39,14 +39,12 @@ _BundleOptions = (
 def bundle(args: list[str]) -> None:
     """Verify or install what 'synthjax export' made for a device."""
     options = parse(bundle, "bundle", cast(Any, _BundleOptions), args, tyro.MISSING)
-    from synthjax.deploy.bundle import check_verdicts, load_bundle, verify_bundle
+    from synthjax.deploy.bundle import check_verdicts, verify_bundle
     from synthjax.deploy.install import install_bundle, installed_folder
     from synthjax.deploy.schema import check_contents
 
     console = Console(markup=False, highlight=False)
     if isinstance(options, InstallOptions):
-        given = load_bundle(options.bundle)
-        check_contents(given.manifest, given.files)  # what cannot act takes the place of nothing
         done = install_bundle(options.bundle, options.to, options.with_training)
         version, exported = done.bundle.age
         console.print(

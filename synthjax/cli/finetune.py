@@ -14,6 +14,7 @@ from synthjax import interrupts
 from synthjax.cli.parsing import check_positive, parse
 from synthjax.deploy.tuning.config import SessionConfig
 from synthjax.errors import UserError
+from synthjax.whole_files import unwritable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,6 @@ def finetune(args: list[str]) -> None:
     from synthjax.deploy.tuning.frames import plot
     from synthjax.deploy.tuning.session import Session
     from synthjax.training.dataclass_json import write_json
-    from synthjax.training.whole_files import unwritable
 
     path = installed_folder(options.bundle) or options.bundle
     folder = options.out or options.bundle.with_name(f"{options.bundle.stem}-finetuned")

@@ -13,12 +13,11 @@ from synthjax.cli.clips import ClipName, demand_new, one_clip
 from synthjax.cli.motion_edits import motion_cut, motion_join, motion_mirror, motion_resample
 from synthjax.cli.parsing import Command, command_list, parse
 from synthjax.errors import UserError, unknown
+from synthjax.whole_files import replacing
 
 if TYPE_CHECKING:
     from synthjax.bodies import Body
     from synthjax.motion import Clip
-    from synthjax.motion.rig_file import RigFile
-    from synthjax.motion.skeleton import SkeletonMotion
 
 
 def motion_import(args: list[str]) -> None:
@@ -66,60 +65,30 @@ def motion_preview(args: list[str]) -> None:
     from synthjax.bodies import make_body
     from synthjax.live.preview import write_preview
     from synthjax.motion.clip_file import is_clip
-    from synthjax.motion.importers import READERS
+    from synthjax.motion.importers import READERS, ReadOptions
+    from synthjax.motion.importing import brought_onto, read_human
 
     console = Console(markup=False)
     body = make_body(options.body)
-    file = Path(options.clip)
+    file, which = Path(options.clip), ReadOptions(options.take, options.skeleton)
     with console.status("reading") as status:
         if file.suffix.lower() in READERS and not is_clip(file):
             if options.source is not None:
                 raise UserError("--source is for a clip: a motion file is shown beside what is made of it.")
-            clip, motion = _imported(file, body, options)
+            clip, motion = brought_onto(file, body, options=which, rig=options.rig, loop=options.loop)
         else:
             given = [name for name in ("rig", "take", "skeleton") if getattr(options, name) is not None]
             given += ["loop"] if options.loop != "file" else []
             if given and options.source is None:
                 raise UserError(f"--{given[0]} is for a motion file, and '{options.clip}' is a clip.")
             clip = one_clip(options.clip, body)
-            motion = None if options.source is None else _read_human(options.source, options)
+            motion = None
+            if options.source is not None:
+                motion = read_human(options.source, options=which, rig=options.rig, loop=options.loop).motion
         status.update("drawing")
         said = write_preview(clip, body, options.out, motion)
     for line in said:
         console.print(line, soft_wrap=True)
-
-
-def _imported(file: Path, body: Body, options: PreviewOptions) -> tuple[Clip, SkeletonMotion | None]:
-    """What ``motion import`` would make of ``file``, and the figure in it, if that is not the body."""
-    from synthjax.motion.importers import ReadOptions
-    from synthjax.motion.importing import Reading, read_onto
-
-    read = read_onto(
-        file,
-        body,
-        options=ReadOptions(options.take, options.skeleton),
-        rig=_rig(options.rig),
-        loop=options.loop,
-    )
-    if not isinstance(read, Reading):
-        return read, None
-    from synthjax.motion.retarget import retarget
-
-    return retarget(read.motion, body), read.motion
-
-
-def _read_human(file: Path, options: PreviewOptions) -> SkeletonMotion:
-    from synthjax.motion.importers import ReadOptions
-    from synthjax.motion.importing import read_human
-
-    what = ReadOptions(options.take, options.skeleton)
-    return read_human(file, options=what, rig=_rig(options.rig), loop=options.loop).motion
-
-
-def _rig(file: Path | None) -> RigFile | None:
-    from synthjax.motion.rig_file import read_rig_file
-
-    return None if file is None else read_rig_file(file)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +110,6 @@ def motion_export(args: list[str]) -> None:
     options = parse(motion_export, "motion export", ExportOptions, args)
     from synthjax.motion.exporters import WRITERS
     from synthjax.training.run_folder import CONFIG_FILE
-    from synthjax.training.whole_files import replacing
 
     if options.to.suffix.lower() not in WRITERS:
         raise UserError(f"--to is '{options.to}': the file ends in one of {', '.join(WRITERS)}.")

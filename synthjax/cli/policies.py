@@ -11,6 +11,7 @@ from rich.console import Console
 
 from synthjax.cli.parsing import check_positive, parse
 from synthjax.errors import UserError
+from synthjax.whole_files import unwritable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +110,6 @@ def _demand_place(option: str, path: Path, ending: str) -> None:
     """Refuses a file that cannot be written, before the work for it is done."""
     if path.suffix.lower() != ending:
         raise UserError(f"{option} is '{path}': give a file that ends in {ending}.")
-    from synthjax.training.whole_files import unwritable
-
     if (there := unwritable(path.parent)) is not None:
         raise UserError(f"{option} is '{path}', and '{there}' cannot be written: choose another place.")
 

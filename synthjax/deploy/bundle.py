@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from synthjax.deploy import archive
 from synthjax.errors import UserError
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 FORMAT = 1  # of the bundles that this version writes, and the newest that it reads
 MANIFEST = "manifest.json"

@@ -78,7 +78,7 @@ def build_policy(
     x = graph.arithmetic("/", graph.arithmetic("-", observation, normalizer.mean), std)
     x = graph.clip(x, config.observation_clip)
 
-    *hidden, last = _layers(agent.policy, agent_state.average["params"])
+    *hidden, last = _layers(agent.actor_critic.policy, agent_state.average["params"])
     for layer in hidden:
         x = graph.activation(config.activation, graph.dense(x, layer))
 

@@ -17,8 +17,9 @@ from jax.flatten_util import ravel_pytree
 
 from synthjax.agents import distributions
 from synthjax.agents.ppo import PPO
-from synthjax.agents.ppo.agent import Batch as PPOBatch
-from synthjax.agents.sac.agent import Batch as SACBatch
+from synthjax.agents.ppo.actor_critic import Batch as PPOBatch
+from synthjax.agents.ppo.actor_critic import spread
+from synthjax.agents.sac.actor_critic import Batch as SACBatch
 from synthjax.deploy.convert import Named
 from synthjax.deploy.judges import Judge
 from synthjax.deploy.observers import Observer
@@ -89,9 +90,9 @@ def fine_tuning(run: Run, agent_state: PyTree) -> FineTuning:
 def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) -> FineTuning:
     """From the averaged policy, which is what acts on a device; with fresh moments."""
     params, unravel = ravel_pytree({"policy": state.average, "value": state.params["value"]})
-    opt, unravel_opt = ravel_pytree(agent.optimizer.init(unravel(params)))
+    opt, unravel_opt = ravel_pytree(agent.actor_critic.optimizer.init(unravel(params)))
     noise = agent.noise(state.failure_rate)
-    std = noise * jnp.where(state.gains > 0.0, state.gains, 1.0)
+    std = spread(noise, state.gains)
 
     def step(given: Named) -> Named:
         mean = state.gains * given["mean"]
@@ -107,7 +108,9 @@ def _ppo(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
         )
         carry = (unravel(given["params"]), unravel_opt(given["opt"]), given["learning_rate"][0])
         target_kl = jnp.asarray(agent.config.target_kl)
-        (new, opt, rate), metrics = agent.minibatch_step(carry, batch, noise, state.gains, target_kl)
+        (new, opt, rate), metrics = agent.actor_critic.minibatch_step(
+            carry, batch, noise, state.gains, target_kl
+        )
         return {
             "params_next": ravel_pytree(new)[0],
             "opt_next": ravel_pytree(opt)[0],
@@ -155,7 +158,7 @@ def _sac(agent: Any, state: PyTree, offset: Callable[[jax.Array], jax.Array]) ->
         )
         vectors = unravel(given["params"]), unravel_targets(given["targets"]), unravel_opt(given["opt"])
         noise = given["noise"], given["next_noise"]
-        (new, targets, opt), _, metrics = agent.minibatch_step(
+        (new, targets, opt), _, metrics = agent.actor_critic.minibatch_step(
             vectors, batch, state.gains, noise, learning_rate
         )
         return {

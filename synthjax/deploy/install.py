@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 from synthjax.deploy.bundle import FORMAT, MANIFEST, Bundle, load_bundle
 from synthjax.deploy.file_lock import locked
+from synthjax.deploy.schema import check_contents
 from synthjax.errors import UserError
-from synthjax.training.whole_files import flush, partial_of, replacing
+from synthjax.whole_files import flush, partial_of, replacing
 
 POINTER = "current.json"
 LOCK = "installing.lock"
@@ -59,6 +60,7 @@ def install_bundle(path: Path, to: Path, with_training: bool = False) -> Install
         installing, or the folder cannot be written.  What was installed stays.
     """
     bundle = load_bundle(path)
+    check_contents(bundle.manifest, bundle.files)  # what cannot act takes the place of nothing
     parts = tuple(part for part in bundle.parts if part == "policy" or with_training)
     if (to / MANIFEST).exists():
         raise UserError(f"'{to}' is itself a bundle: choose another folder to install into.")

@@ -96,7 +96,7 @@ class ImitationJudge:
         env, (clip, time) = self.env, given["carried"]
         clip, velocities = clip.astype(jnp.int32), with_world(given["body_velocities"])
         body = dataclasses.replace(
-            kinematics(given, env.root),
+            kinematics(given, env.parts.root),
             xquat=with_world(given["body_rotations"]),
             linvel=velocities[:, :3],
             angvel=velocities[:, 3:],
@@ -113,11 +113,11 @@ class ImitationJudge:
             variant={},
         )
         reference = env.library.sample(clip, time)
-        terms, terminated = env.judge(physics, reference, before, given["action"], self._drift_limit)
+        terms, terminated = env.rules.judge(physics, reference, before, given["action"], self._drift_limit)
         return {
             "reward": jnp.where(terminated, 0.0, total(terms))[None],
             "terminated": terminated.astype(jnp.float32)[None],
-            "over": env.clip_is_over(clip, time).astype(jnp.float32)[None],
+            "over": env.rules.clip_is_over(clip, time).astype(jnp.float32)[None],
         }
 
 
@@ -151,9 +151,9 @@ class ContinuousJudge:
         was = dataclasses.replace(body, xpos=jnp.where(is_root, height, body.xpos))
         before = dataclasses.replace(physics, kinematics=was)
         task = dataclasses.replace(rest, fresh=begun <= 0.0, previous_action=given["previous_action"])
-        new_phase = env.phase(phase.astype(jnp.int32), body)
+        new_phase = env.rules.phase(phase.astype(jnp.int32), body)
         new_task = dataclasses.replace(task, guide=guide, phase=new_phase)
-        terms, terminated = env.judge(before, physics, task, new_task, given["action"])
+        terms, terminated = env.rules.judge(before, physics, task, new_task, given["action"])
         memory = [new_phase.astype(jnp.float32), body.xpos[env.parts.root, 2], jnp.ones(())]
         return {
             "reward": total(terms)[None],

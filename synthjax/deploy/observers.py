@@ -89,7 +89,7 @@ class ImitationObserver:
             previous_action=given["previous_action"],
             variant={},
         )
-        physics = restored(kinematics(given, env.root), env.action_dim)
+        physics = restored(kinematics(given, env.parts.root), env.action_dim)
         next_time = time + env.control_dt
         return {
             "observation": flatten(env.observe(physics, task))[None],
@@ -103,7 +103,9 @@ class ImitationObserver:
 
     def heading_length(self, state: EnvState) -> jax.Array:
         """That of the root's x axis on the floor; see ``quat_heading``."""
-        forward = quat.quat_rotate(state.physics.kinematics.xquat[self.env.root], jnp.array([1.0, 0.0, 0.0]))
+        forward = quat.quat_rotate(
+            state.physics.kinematics.xquat[self.env.parts.root], jnp.array([1.0, 0.0, 0.0])
+        )
         return jnp.linalg.norm(forward[:2])
 
 
@@ -115,7 +117,9 @@ class ContinuousObserver:
     def __init__(self, env: ContinuousEnv):
         self.env = env
         # Of no use to an observation, but a task has them.
-        self.rest = jax.eval_shape(env.start_at, env.gather(env.starts[0]), jax.random.key(0)).task
+        self.rest = jax.eval_shape(
+            env.start_at, env.starts.gather(env.starts.rows[0]), jax.random.key(0)
+        ).task
 
     @property
     def shapes(self) -> Shapes:

@@ -11,8 +11,8 @@ import numpy as np
 
 from synthjax.deploy.dense import build_policy
 from synthjax.errors import UserError
-from synthjax.training.whole_files import replacing
 from synthjax.types import PyTree
+from synthjax.whole_files import replacing
 
 ONNX = ".onnx"
 INSTALL = "pip install 'synthjax[onnx]'"

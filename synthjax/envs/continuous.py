@@ -16,29 +16,16 @@ import jax.numpy as jnp
 
 from synthjax.bodies import Body
 from synthjax.envs import continuous_observation as observation
-from synthjax.envs.assist import (
-    advance_assist,
-    assist_poses,
-    can_come,
-    held_step,
-    is_due,
-    no_assist,
-)
+from synthjax.envs.assist import advance_assist, assist_poses, can_come, held_step, is_due, no_assist
 from synthjax.envs.body_parts import BodyParts
-from synthjax.envs.continuous_reward import reward_inputs, strain, up_z
-from synthjax.envs.continuous_starts import start_table
+from synthjax.envs.continuous_reward import strain
+from synthjax.envs.continuous_rules import ContinuousRules
+from synthjax.envs.continuous_starts import Starts
 from synthjax.envs.continuous_task import ContinuousConfig, ContinuousContext, ContinuousTask
 from synthjax.envs.curriculum import Curriculum
 from synthjax.envs.guide import Guide, GuideState
 from synthjax.envs.observation import ObservationLayout
-from synthjax.envs.pushes import (
-    PushState,
-    advance_push,
-    next_push,
-    no_push,
-    push_strength,
-    pushed,
-)
+from synthjax.envs.pushes import PushState, advance_push, next_push, push_strength, pushed
 from synthjax.envs.randomization import (
     ASSIST_STREAM,
     DRAW_STREAM,
@@ -46,21 +33,18 @@ from synthjax.envs.randomization import (
     Randomization,
     RandomizationConfig,
     control_seconds,
-    duration_of,
     model_of,
     observations,
     transmitted,
 )
 from synthjax.envs.rollover import roll_overs
+from synthjax.envs.states import first_state, select_state
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
-from synthjax.envs.wrappers import select_state
 from synthjax.motion.clip import Clip
-from synthjax.motion.packing import unpack_row
 from synthjax.physics.base import Physics
-from synthjax.rewards import ContinuingInputs, continuing_reward, total
-from synthjax.rewards.continuing import lerp
-from synthjax.rewards.phases import Phase, next_phase, seed_phase
+from synthjax.rewards import total
+from synthjax.rewards.phases import Phase
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
 ON_FEET_STEP = 0.1  # weight of one update in the average that the pushes follow
@@ -84,8 +68,8 @@ class ContinuousEnv:
         clips = [clip for given in clips for clip in (given, *roll_overs(body, given))]
         self.clips = tuple(clips)
         self.guide = Guide(body, clips, config.guide, self.parts.root)
-        self.reward = continuing_reward(config.reward)
         self.control_dt = physics.control_dt
+        self.rules = ContinuousRules(config, body, self.parts, self.guide, self.control_dt)
         self.max_steps = steps_in(config.life_seconds, self.control_dt)  # of a nominal world
         self.randomization = None
         if randomization is not None:
@@ -93,9 +77,7 @@ class ContinuousEnv:
         self.action_dim = body.model.nu
         self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
-        self.starts, self.start_probabilities = start_table(
-            body, clips, config.falls, config.fallen_share, config.clip_share, seed
-        )
+        self.starts = Starts(config, body, physics, clips, self.guide, self.rules, seed)
         # What cannot happen is not computed.
         self.assists = can_come(config.assist, config.life_seconds)
         if self.assists:
@@ -122,36 +104,16 @@ class ContinuousEnv:
         and a batch would show one part of life.
         """
         key, start_key, age_key, push_key = jax.random.split(key, 4)
-        index = jax.random.categorical(start_key, jnp.log(self.start_probabilities))
-        physics, task = self._start(self.gather(self.starts[index]))
-        state = self._state(physics, self._randomized(task, key), key)
+        physics, task = self.starts.begin(self.starts.draw(start_key))
+        state = first_state(self, physics, self._randomized(task, key), key)
         age = jax.random.randint(age_key, (), 0, self._most_steps(state.task) // 2 + 1)
         push = self._next_push(ctx, control_seconds(state.task, self.control_dt), push_key)
         task = dataclasses.replace(state.task, age=age, push=push, assist=no_assist(offered=True))
         return dataclasses.replace(state, task=task)
 
-    def gather(self, row: jax.Array) -> Kinematics:
-        """The kinematics of a packed row."""
-        return unpack_row(row, self.body.model.nq, self.body.model.nv)
-
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
         """A life of the nominal world that begins at ``body``, which nobody is going to push or help."""
-        return self._state(*self._start(body), key)
-
-    def _state(self, physics: PhysicsState, task: ContinuousTask, key: jax.Array) -> EnvState:
-        """A world before its first step."""
-        return EnvState(
-            physics=physics,
-            **observations(self.randomization, self.observe, physics, task, key),
-            reward=jnp.zeros(()),
-            terminated=jnp.zeros((), bool),
-            truncated=jnp.zeros((), bool),
-            valid=jnp.ones((), bool),
-            task=task,
-            metrics={name: jnp.zeros(()) for name in self._metric_names()},
-            key=key,
-            duration=duration_of(task, self.control_dt),
-        )
+        return first_state(self, *self.starts.begin(body), key)
 
     def step(self, ctx: ContinuousContext, state: EnvState, action: jax.Array) -> EnvState:
         """One control step; of a body that is held it is not valid."""
@@ -170,7 +132,7 @@ class ContinuousEnv:
         new_task = dataclasses.replace(
             task,
             guide=self.guide.advance(task.guide, body, control_dt),
-            phase=self.phase(task.phase, body),
+            phase=self.rules.phase(task.phase, body),
             age=task.age + 1,
             fresh=jnp.zeros((), bool),
             previous_action=action,
@@ -179,7 +141,7 @@ class ContinuousEnv:
             ),
             drawn=drawn,
         )
-        terms, terminated = self.judge(state.physics, physics, task, new_task, action)
+        terms, terminated = self.rules.judge(state.physics, physics, task, new_task, action)
         over = new_task.age >= self._most_steps(task)
         on_feet = new_task.phase >= Phase.STANDING.value
         reward = jnp.where(physics.bad, 0.0, total(terms))
@@ -239,7 +201,7 @@ class ContinuousEnv:
         due = is_due(self.config.assist, helped, dt)
         body = before.physics.kinematics
         new = self.poses.draw(helped.count, body.qpos[:2], jax.random.fold_in(before.key, ASSIST_STREAM))
-        physics, start = self._start(jax.tree.map(lambda a, b: jnp.where(due, a, b), new, body))
+        physics, start = self.starts.begin(jax.tree.map(lambda a, b: jnp.where(due, a, b), new, body))
         task = dataclasses.replace(
             stepped.task,
             guide=start.guide,
@@ -259,41 +221,6 @@ class ContinuousEnv:
             task=dataclasses.replace(chosen.task, assist=helped),
             metrics=chosen.metrics | {"assisted": holds.astype(jnp.float32)},
         )
-
-    def judge(
-        self,
-        before: PhysicsState,
-        physics: PhysicsState,
-        task: ContinuousTask,
-        new_task: ContinuousTask,
-        action: jax.Array,
-    ) -> tuple[dict[str, jax.Array], jax.Array]:
-        """The named terms of the reward at t+1, and whether life has ended there () bool.
-
-        ``before`` and ``task`` are those of t, ``physics`` and ``new_task`` those of t+1.
-        """
-        inputs = reward_inputs(
-            self.parts, before, physics,
-            standing_height=self.body.standing_height,
-            poses=self.guide.poses,
-            action=action,
-            previous_action=jnp.where(task.fresh, action, task.previous_action),
-            phase=new_task.phase,
-            control_dt=control_seconds(task, self.control_dt),
-        )  # fmt: skip
-        terminated = physics.bad
-        if self.config.ends_when_lost:
-            terminated |= new_task.guide.restarted
-        return self._terms(inputs, physics.kinematics, new_task.guide), terminated
-
-    def phase(self, previous: jax.Array, body: Kinematics) -> jax.Array:
-        """The phase of ``body``: the original's rule for its reward, else with hysteresis.  -> () int32."""
-        height, up = body.xpos[self.parts.root, 2], up_z(body, self.parts.root)
-        speed = jnp.linalg.norm(body.linvel[self.parts.root, :2])
-        if self.config.reward == "seed":
-            return seed_phase(height, up, speed)
-        standing = jnp.asarray(self.body.standing_height)
-        return next_phase(self.config.phases, previous, height, standing, up, speed)
 
     def control(self, action: jax.Array, guide: GuideState, control_dt: float | jax.Array) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
@@ -332,20 +259,7 @@ class ContinuousEnv:
         variant, drawn = self.randomization.draw(idle, jax.random.fold_in(key, DRAW_STREAM))
         return dataclasses.replace(task, variant=variant, drawn=drawn)
 
-    def _terms(self, inputs: ContinuingInputs, body: Kinematics, guide: GuideState) -> dict[str, jax.Array]:
-        """The named terms of the reward.
-
-        Being where the guide is pays the more the less time it has left to standing: to go on is worth more
-        than to stay beside a guide that lies.  The original knows no guide.
-        """
-        terms = self.reward(inputs)
-        if self.config.reward == "seed":
-            return terms
-        near = jnp.exp(-jnp.square(self.guide.distance(body, guide) / self.config.guide_scale))
-        worth = lerp(self.config.guide_floor, 1.0, self.guide.progress(guide))
-        return terms | {"guide": self.config.guide_weight * worth * near}
-
-    def _metric_names(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
         names += ["bad_world", "overflow", *(["assisted"] if self.assists else [])]
@@ -353,23 +267,13 @@ class ContinuousEnv:
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
-        physics, task = self._start(self.gather(self.starts[0]))
-        return self.judge(physics, physics, task, task, task.previous_action)[0]
+        physics, task = self._first_start()
+        return self.rules.judge(physics, physics, task, task, task.previous_action)[0]
 
-    def _start(self, body: Kinematics) -> tuple[PhysicsState, ContinuousTask]:
-        task = ContinuousTask(
-            guide=self.guide.nearest(body),
-            phase=self.phase(jnp.asarray(Phase.RECOVERING.value), body),
-            age=jnp.zeros((), jnp.int32),
-            fresh=jnp.ones((), bool),
-            previous_action=jnp.zeros(self.action_dim),
-            push=no_push(),
-            assist=no_assist(),
-            variant={},
-        )
-        return self.physics.restore(body), task
+    def _first_start(self) -> tuple[PhysicsState, ContinuousTask]:
+        return self.starts.begin(self.starts.gather(self.starts.rows[0]))
 
     def _observation_layout(self) -> ObservationLayout:
         parts: dict[str, jax.Array] = {}
-        jax.eval_shape(lambda: parts.update(self.observe(*self._start(self.gather(self.starts[0])))))
+        jax.eval_shape(lambda: parts.update(self.observe(*self._first_start())))
         return ObservationLayout.of(parts)

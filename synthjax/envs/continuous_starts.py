@@ -7,9 +7,61 @@ import jax.numpy as jnp
 import numpy as np
 
 from synthjax.bodies import Body
+from synthjax.envs.assist import no_assist
+from synthjax.envs.continuous_rules import ContinuousRules
+from synthjax.envs.continuous_task import ContinuousConfig, ContinuousTask
 from synthjax.envs.falls import settled_falls
+from synthjax.envs.guide import Guide
+from synthjax.envs.pushes import no_push
 from synthjax.envs.reset_table import pack
 from synthjax.motion.clip import Clip
+from synthjax.motion.packing import unpack_row
+from synthjax.physics.base import Physics
+from synthjax.rewards.phases import Phase
+from synthjax.types import Kinematics, PhysicsState
+
+
+class Starts:
+    """The table of start states, and worlds that begin.  All methods are pure and traceable."""
+
+    def __init__(
+        self,
+        config: ContinuousConfig,
+        body: Body,
+        physics: Physics,
+        clips: list[Clip],
+        guide: Guide,
+        rules: ContinuousRules,
+        seed: int,
+    ):
+        """``clips`` are those that ``guide`` runs through; ``seed`` is that of the falls."""
+        self._body, self._physics, self._guide, self._rules = body, physics, guide, rules
+        self.rows, self.probabilities = start_table(
+            body, clips, config.falls, config.fallen_share, config.clip_share, seed
+        )
+
+    def draw(self, key: jax.Array) -> Kinematics:
+        """A start state by its probability."""
+        index = jax.random.categorical(key, jnp.log(self.probabilities))
+        return self.gather(self.rows[index])
+
+    def gather(self, row: jax.Array) -> Kinematics:
+        """The kinematics of a packed row."""
+        return unpack_row(row, self._body.model.nq, self._body.model.nv)
+
+    def begin(self, body: Kinematics) -> tuple[PhysicsState, ContinuousTask]:
+        """A nominal world at ``body``, which nobody is going to push or help."""
+        task = ContinuousTask(
+            guide=self._guide.nearest(body),
+            phase=self._rules.phase(jnp.asarray(Phase.RECOVERING.value), body),
+            age=jnp.zeros((), jnp.int32),
+            fresh=jnp.ones((), bool),
+            previous_action=jnp.zeros(self._body.model.nu),
+            push=no_push(),
+            assist=no_assist(),
+            variant={},
+        )
+        return self._physics.restore(body), task
 
 
 def start_table(

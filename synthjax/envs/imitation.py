@@ -10,13 +10,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from synthjax.bodies import Body
 from synthjax.envs import imitation_observation as observation
 from synthjax.envs.curriculum import Curriculum
-from synthjax.envs.distances import aligned_distances, foot_skate, root_drift, world_distances
+from synthjax.envs.distances import world_distances
 from synthjax.envs.drift import update_limit
+from synthjax.envs.imitation_rules import ImitationRules, TrackedParts
 from synthjax.envs.imitation_task import ImitationConfig, ImitationContext, ImitationTask
 from synthjax.envs.observation import ObservationLayout
 from synthjax.envs.randomization import (
@@ -25,22 +25,21 @@ from synthjax.envs.randomization import (
     Randomization,
     RandomizationConfig,
     control_seconds,
-    duration_of,
     model_of,
     observations,
     transmitted,
 )
 from synthjax.envs.reset_table import ResetTable, build_reset_table
 from synthjax.envs.sampler import init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.states import first_state, select_state
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
 from synthjax.envs.tracking_pushes import TrackingPushes
-from synthjax.envs.wrappers import select_state
 from synthjax.motion import quaternions as quat
 from synthjax.motion.clip import Clip
 from synthjax.motion.library import MotionLibrary
 from synthjax.physics.base import Physics
-from synthjax.rewards import TrackingInputs, total, tracking_reward
+from synthjax.rewards import total
 from synthjax.rewards.tracking import Terms
 from synthjax.types import EnvState, Kinematics, PhysicsState
 
@@ -65,20 +64,15 @@ class ImitationEnv:
             body, clips, bin_seconds=config.bin_seconds, per_bin=config.starts_per_bin,
             noise=config.start_noise, seed=seed,
         )  # fmt: skip
-        self.reward = tracking_reward(config.reward)
         self.control_dt = physics.control_dt
+        self.parts = TrackedParts.of(body)
+        self.rules = ImitationRules(config, self.parts, self.library, self.control_dt)
         self.max_steps = round(config.max_episode_seconds / self.control_dt)  # of a nominal world
         self.randomization = self.pushes = None
         if randomization is not None:
             self.randomization = Randomization(randomization, body, self.control_dt, seed)
             self.pushes = TrackingPushes(randomization.pushes, config.drift, body)
         self.action_dim = body.model.nu
-        self.bodies = np.arange(1, body.model.nbody)
-        self.root = 1
-        self.key_bodies = body.body_ids(body.key_bodies)
-        self.feet = jnp.asarray(body.body_ids(body.feet))
-        self.fall_bodies = body.body_ids(body.fall_bodies)
-        self.joint_range = jnp.asarray(body.model.jnt_range[1:], jnp.float32)
         self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self._lookback = lookback_matrix(
@@ -108,26 +102,11 @@ class ImitationEnv:
         chosen = jax.random.categorical(bin_key, jnp.log(ctx.sampler.probabilities))
         member = jax.random.randint(state_key, (), 0, self.resets.per_bin)
         physics, task = self._start(self.resets, chosen * self.resets.per_bin + member)
-        return self._state(physics, self._randomized(ctx, task, key), key)
+        return first_state(self, physics, self._randomized(ctx, task, key), key)
 
     def start_from(self, table: ResetTable, index: jax.Array, key: jax.Array) -> EnvState:
         """The start state ``index`` () of a table, the environment's own or another of the same clips."""
-        return self._state(*self._start(table, index), key)
-
-    def _state(self, physics: PhysicsState, task: ImitationTask, key: jax.Array) -> EnvState:
-        """A world before its first step."""
-        return EnvState(
-            physics=physics,
-            **observations(self.randomization, self.observe, physics, task, key),
-            reward=jnp.zeros(()),
-            terminated=jnp.zeros((), bool),
-            truncated=jnp.zeros((), bool),
-            valid=jnp.ones((), bool),
-            task=task,
-            metrics={name: jnp.zeros(()) for name in self._metric_names()},
-            key=key,
-            duration=duration_of(task, self.control_dt),
-        )
+        return first_state(self, *self._start(table, index), key)
 
     def step(self, ctx: ImitationContext, state: EnvState, action: jax.Array) -> EnvState:
         """One control step.  The reference that is tracked and rewarded is that of t+1."""
@@ -146,9 +125,9 @@ class ImitationEnv:
             task, time=time, age=task.age + 1, previous_action=action, push=push, drawn=drawn
         )
 
-        terms, terminated = self.judge(physics, reference, task, action, ctx.drift_limit)
+        terms, terminated = self.rules.judge(physics, reference, task, action, ctx.drift_limit)
         most = self.max_steps if drawn is None else steps_in(self.config.max_episode_seconds, control_dt)
-        out_of_time = (new_task.age >= most) | self.clip_is_over(task.clip, time)
+        out_of_time = (new_task.age >= most) | self.rules.clip_is_over(task.clip, time)
         reward = jnp.where(terminated, 0.0, total(terms))
         metrics = {
             "body_error_mm": 1000.0 * jnp.mean(world_distances(physics.kinematics, reference)),
@@ -201,37 +180,6 @@ class ImitationEnv:
 
     # ------------------------------------------------------------------ its parts
 
-    def judge(
-        self,
-        physics: PhysicsState,
-        reference: Kinematics,
-        task: ImitationTask,
-        action: jax.Array,
-        drift_limit: jax.Array,
-    ) -> tuple[Terms, jax.Array]:
-        """The named terms of the reward at t+1, and whether the task has ended there () bool.
-
-        Args:
-          physics: at t+1.
-          reference: at t+1.
-          task: at t.
-          action: (nu,) of the step from t.
-          drift_limit: () m.
-        """
-        time = task.time + control_seconds(task, self.control_dt)
-        undesired = self.undesired_contacts(physics, task.clip, time)
-        aligned = aligned_distances(self.root, physics.kinematics, reference)
-        drift = root_drift(self.root, physics.kinematics, reference)
-        terminated = (jnp.max(aligned) > self.config.termination_distance) | (drift > drift_limit)
-        terminated |= physics.bad
-        if self.config.terminate_on_fall:
-            terminated |= undesired > 0
-        return self._terms(physics, reference, action, task.previous_action, undesired), terminated
-
-    def clip_is_over(self, clip: jax.Array, time: jax.Array) -> jax.Array:
-        """Whether a clip without loop has ended by ``time`` () s.  -> () bool."""
-        return ~self.library.loop[clip] & (time >= self.library.duration[clip])
-
     def control(self, action: jax.Array, reference: Kinematics) -> jax.Array:
         """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
         if self.body.drive != "servo":
@@ -248,23 +196,17 @@ class ImitationEnv:
         """The named parts of the observation; see :mod:`synthjax.envs.imitation_observation`."""
         body = physics.kinematics
         duration = self.library.duration[task.clip]
-        heading = quat.quat_heading(body.xquat[self.root])
-        parts = observation.body_parts(body, self.root, jnp.asarray(self.bodies), heading)
+        heading = quat.quat_heading(body.xquat[self.parts.root])
+        parts = observation.body_parts(body, self.parts.root, jnp.asarray(self.parts.bodies), heading)
         parts |= {"previous_action": task.previous_action}
         parts |= observation.phase_parts(task.time, duration, self.library.loop[task.clip])
         for steps in self.config.lookahead:
             ahead = steps * control_seconds(task, self.control_dt)
             target = self.library.sample(task.clip, task.time + ahead)
             parts |= observation.target_parts(
-                body, target, self.root, jnp.asarray(self.key_bodies), f"target{steps}"
+                body, target, self.parts.root, jnp.asarray(self.parts.key_bodies), f"target{steps}"
             )
         return parts
-
-    def undesired_contacts(self, physics: PhysicsState, clip: jax.Array, time: jax.Array) -> jax.Array:
-        """Number of fall bodies on the ground that the reference keeps off it.  -> ()."""
-        allowed = self.library.sample_contacts(clip, time)[self.fall_bodies]
-        touching = physics.ground_contact[self.fall_bodies] > 0
-        return jnp.sum(touching & ~allowed).astype(jnp.float32)
 
     def _randomized(self, ctx: ImitationContext, task: ImitationTask, key: jax.Array) -> ImitationTask:
         """``task`` at its start in a world of its own, if worlds are randomised."""
@@ -276,7 +218,7 @@ class ImitationEnv:
         push = self.pushes.next(ctx.drift_limit, drawn.control_dt, push_key)
         return dataclasses.replace(task, variant=variant, drawn=drawn, push=push)
 
-    def _metric_names(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         sample = jax.eval_shape(self._terms_of_first_start)
         names = ["body_error_mm", "reward", "failed", "completed", "bad_world", "overflow"]
@@ -303,29 +245,4 @@ class ImitationEnv:
     def _terms_of_first_start(self) -> Terms:
         physics, task = self._start(self.resets, jnp.asarray(0))
         zero = task.previous_action
-        return self._terms(physics, physics.kinematics, zero, zero, jnp.zeros(()))
-
-    def _terms(
-        self,
-        physics: PhysicsState,
-        reference: Kinematics,
-        action: jax.Array,
-        previous_action: jax.Array,
-        undesired_contacts: jax.Array,
-    ) -> Terms:
-        """The named terms of the reward of a step that led to ``physics``."""
-        skate, down = foot_skate(self.feet, physics)
-        return self.reward(
-            TrackingInputs(
-                body=physics.kinematics,
-                reference=reference,
-                action=action,
-                previous_action=previous_action,
-                joint_range=self.joint_range,
-                undesired_contacts=undesired_contacts,
-                foot_slip=skate / jnp.maximum(down, 1),
-                root=self.root,
-                key_bodies=tuple(self.key_bodies.tolist()),
-                bodies=tuple(self.bodies.tolist()),
-            )
-        )
+        return self.rules.terms(physics, physics.kinematics, zero, zero, jnp.zeros(()))

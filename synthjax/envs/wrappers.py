@@ -8,14 +8,7 @@ from typing import Generic
 import jax
 import jax.numpy as jnp
 
-from synthjax.physics.base import Physics
 from synthjax.types import Env, EnvContext, EnvState
-
-
-def select_state(physics: Physics, done: jax.Array, on_true: EnvState, on_false: EnvState) -> EnvState:
-    """``on_true`` where ``done`` (), else ``on_false``; the physics chooses between its own states."""
-    chosen: EnvState = jax.tree.map(lambda a, b: jnp.where(done, a, b), on_true, on_false)
-    return dataclasses.replace(chosen, physics=physics.select(done, on_true.physics, on_false.physics))
 
 
 def masked(stepped: EnvState) -> EnvState:

@@ -17,7 +17,7 @@ from synthjax.motion.edit import continued
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.training.offscreen import RendererUnavailable
 from synthjax.training.video import contact_sheet, rollout_frames, write_mp4
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 CONTACT_RGBA = (0.95, 0.48, 0.12, 1.0)
 SOURCE_RGBA = (0.22, 0.47, 0.85, 1.0)

@@ -20,7 +20,6 @@ from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.report import ClipReport, measure
-from synthjax.motion.rig_file import read_rig_file
 from synthjax.motion.skeleton import SkeletonMotion
 
 GOOD, POOR, BAD = "good", "poor", "bad"
@@ -75,8 +74,7 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
         raise UserError("--loop belongs to the file that --against names: give both or neither.")
     motion = None
     if options.against is not None:
-        rig = None if options.rig is None else read_rig_file(options.rig)
-        motion = read_human(options.against, rig=rig, loop=options.loop).motion
+        motion = read_human(options.against, rig=options.rig, loop=options.loop).motion
         _demand_same_length(clips[0], motion, options.against)
     verdicts = check_clip(clips[0], body, motion)
     return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
@@ -125,11 +123,11 @@ def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:
         Verdict("off the floor", report.float_mm, "mm", 10.0, 50.0, "lowest point outside flights"),
         Verdict(
             "at a joint limit",
-            100.0 * _share(report.worst_limit),
+            100.0 * report.worst_limit.share,
             "% of frames",
             20.0,
             60.0,
-            report.worst_limit,
+            str(report.worst_limit),
         ),
         Verdict("beyond a limit", np.degrees(max(0.0, beyond.max())), "deg", 0.1, 1.0, _joint(beyond, body)),
         Verdict("fastest hinge", report.max_rate, "rad/s", 30.0, 60.0, _joint(np.abs(rates), body)),
@@ -146,7 +144,12 @@ def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:
             "equal to the one before, amid motion",
         ),
         Verdict(
-            "torque demand", 100.0 * _share(report.worst_force), "% of frames", 30.0, 60.0, report.worst_force
+            "torque demand",
+            100.0 * report.worst_force.share,
+            "% of frames",
+            30.0,
+            60.0,
+            str(report.worst_force),
         ),
         Verdict(
             "unbalanced weight", report.residual, "body weights", 0.3, 1.0, "mean force that no contact gives"
@@ -174,11 +177,6 @@ def verdict_table(clip: Clip, verdicts: Sequence[Verdict]) -> Table:
         verdict = Text(v.grade, colours[v.grade])
         table.add_row(v.what, f"{v.figure:.4g} {v.unit}", f"{v.good:g}", verdict, v.detail)
     return table
-
-
-def _share(worst: str) -> float:
-    """The share in "LeftFoot_Z 5 %"."""
-    return 0.0 if worst == "-" else 0.01 * float(worst.split()[-2])
 
 
 def _joint(values: np.ndarray, body: Body) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from synthjax.errors import UserError
 from synthjax.motion.clip import CLIP_VERSION, Clip
 from synthjax.motion.derive import make_clip
 from synthjax.motion.npz_file import read_arrays
+from synthjax.whole_files import replacing
 
 # NumPy's kinds that an array may be of, and its dimensions.
 _FIELDS = {
@@ -37,15 +36,8 @@ _SAME_BODY = 1e-3  # m, largest difference of body positions on the clip's own b
 def save_clip(clip: Clip, path: Path) -> None:
     """Write ``clip`` to ``path``; a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(file, **_content(clip))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **_content(clip))
 
 
 def whole_clip(clip: Clip) -> bytes:

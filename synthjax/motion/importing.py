@@ -64,17 +64,26 @@ def read_human(
     path: Path,
     *,
     options: ReadOptions | None = None,
-    rig: RigFile | None = None,
+    rig: Path | None = None,
     loop: Loop = "file",
     origin: str = "",
     licence: str = "unknown",
 ) -> Reading:
-    """The human motion in ``path``; ``origin`` says where it came from, by default the file's name.
+    """The human motion in ``path``.
+
+    Args:
+      path: motion file.
+      options: which part of it; by default the longest animation.
+      rig: mapping file of its rig, where its names are not known.
+      loop: whether it becomes a loop.
+      origin: where it came from; by default the file's name.
+      licence: its terms.
 
     Raises:
       UserError: the file cannot be read, its rig is not a human's, or ``loop`` is "auto" and none is in it.
     """
-    return _human(read_source(path, options or ReadOptions()), path, rig or RigFile(), loop, origin, licence)
+    known = read_rig_file(rig)
+    return _human(read_source(path, options or ReadOptions()), path, known, loop, origin, licence)
 
 
 def read_onto(
@@ -82,21 +91,53 @@ def read_onto(
     body: Body,
     *,
     options: ReadOptions,
-    rig: RigFile | None = None,
+    rig: Path | None = None,
     loop: Loop = "file",
     origin: str = "",
     licence: str = "unknown",
 ) -> Clip | Reading:
     """The clip in ``path`` if it is on the own skeleton of ``body``, else a human motion to be retargeted.
 
+    Arguments are those of :func:`read_human`.
+
     Raises:
       UserError: as of :func:`read_human`, or ``loop`` is given for a clip on the own skeleton.
     """
-    source = read_source(path, options)
+    known, source = read_rig_file(rig), read_source(path, options)
     own = own_clip(source, path, body, origin=origin, licence=licence)
     if own is not None and loop != "file":
         raise UserError(f"'{path}' has the body's own skeleton: leave out --loop, and use motion cut --loop.")
-    return _human(source, path, rig or RigFile(), loop, origin, licence) if own is None else own
+    return _human(source, path, known, loop, origin, licence) if own is None else own
+
+
+def brought_onto(
+    path: Path,
+    body: Body,
+    *,
+    options: ReadOptions,
+    rig: Path | None = None,
+    loop: Loop = "file",
+    origin: str = "",
+    licence: str = "unknown",
+    show: Callable[[RenderableType], None] = lambda found: None,
+) -> tuple[Clip, SkeletonMotion | None]:
+    """The motion in ``path`` as a clip on ``body``, and what was retargeted, if the file needed it.
+
+    Arguments are those of :func:`read_human`; ``show`` gets what was found in the file.
+
+    Raises:
+      UserError: as of :func:`read_onto`, or the motion lacks bones that retargeting needs.
+    """
+    read = read_onto(path, body, options=options, rig=rig, loop=loop, origin=origin, licence=licence)
+    if isinstance(read, Clip):
+        show(Text("The file has the body's own skeleton: its joint angles are taken as they are."))
+        return read, None
+    show(_facts_table(read.facts))
+    if read.rig is not None:
+        show(read.rig)
+    from synthjax.motion.retarget import retarget  # needs the extra "motion"
+
+    return retarget(read.motion, body), read.motion
 
 
 def _human(
@@ -180,31 +221,21 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     if options.fps is not None and not joint_angles:
         raise UserError(f"'{options.file}' says its frame rate itself: leave out --fps.")
     body = make_body(options.body)
-    motion = None
+    motion: SkeletonMotion | None = None
     if joint_angles:
         clip, facts = _of_joint_angles(options, body)
         show(_facts_table(facts))
     else:
-        read = read_onto(
+        clip, motion = brought_onto(
             options.file,
             body,
             options=ReadOptions(options.take, options.skeleton),
-            rig=None if options.rig is None else read_rig_file(options.rig),
+            rig=options.rig,
             loop=options.loop,
             origin=options.source,
             licence=options.licence,
+            show=show,
         )
-        if isinstance(read, Clip):
-            show(Text("The file has the body's own skeleton: its joint angles are taken as they are."))
-            clip = read
-        else:
-            show(_facts_table(read.facts))
-            if read.rig is not None:
-                show(read.rig)
-            from synthjax.motion.retarget import retarget  # needs the extra "motion"
-
-            motion = read.motion
-            clip = retarget(motion, body)
     save_clip(clip, out)
     report = measure(clip, motion, body)
     show(report_table(report))

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -26,6 +27,17 @@ _DOWN = 0.005  # m, height below which a part of a foot touches the floor
 
 
 @dataclasses.dataclass(frozen=True)
+class WorstJoint:
+    """The joint of which something is true most often."""
+
+    name: str  # "" where it is true of none
+    share: float  # of the frames
+
+    def __str__(self) -> str:
+        return f"{self.name} {100.0 * self.share:.0f} %" if self.name else "-"
+
+
+@dataclasses.dataclass(frozen=True)
 class ClipReport:
     """Measures of one clip; a joint's share counts frames."""
 
@@ -39,9 +51,9 @@ class ClipReport:
     seam: float  # m/s, jump of the root's velocity across the loop's seam
     max_rate: float  # rad/s, fastest hinge
     at_limit: float  # share of all joint-frames within a milliradian of a limit
-    worst_limit: str  # the joint that is there most, and its share
+    worst_limit: WorstJoint  # the one that is there most
     over_force: float  # share of joint-frames that ask for more than the servo gives
-    worst_force: str  # the joint that asks most often, and its share
+    worst_force: WorstJoint  # the one that asks most often
     residual: float  # mean root force that no contact can give, in body weights, flights included
 
 
@@ -101,12 +113,11 @@ def _seam(clip: Clip) -> float:
     return float(np.abs(np.diff(steps, axis=0)).max())
 
 
-def _worst(mask: np.ndarray, body: Body) -> str:
-    """The joint in which ``mask`` (T, num_joints) holds most often."""
+def _worst(mask: np.ndarray, body: Body) -> WorstJoint:
+    """The joint in which ``mask`` (T, num_joints) holds most often, its share in whole hundredths."""
     share = mask.mean(axis=0)
-    if not share.any():
-        return "-"
-    return f"{body.joints[int(share.argmax())]} {100.0 * share.max():.0f} %"
+    name = body.joints[int(share.argmax())] if share.any() else ""
+    return WorstJoint(name, round(float(share.max()), 2))
 
 
 _COLUMNS = {
@@ -125,10 +136,16 @@ _COLUMNS = {
 }
 
 
+def _row(report: ClipReport) -> dict[str, Any]:
+    """The measures by name, those of one joint in words."""
+    row = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    return row | {name: str(row[name]) for name in ("worst_limit", "worst_force")}
+
+
 def report_table(report: ClipReport) -> Table:
     """The measures of one clip, for the terminal."""
     table = Table(title=f"Clip: {report.clip}", title_justify="left", show_header=False)
-    row = dataclasses.asdict(report)
+    row = _row(report)
     for key, name in list(_COLUMNS.items())[1:]:
         if row[key] is not None:
             figure = ("yes" if report.loop else "no") if key == "loop" else str(row[key])
@@ -140,7 +157,7 @@ def to_markdown(reports: list[ClipReport]) -> str:
     """The table of docs/clips.md."""
     lines = [f"| {' | '.join(_COLUMNS.values())} |", "|---" * len(_COLUMNS) + "|"]
     for report in reports:
-        row = dataclasses.asdict(report)
+        row = _row(report)
         row["loop"] = "yes" if report.loop else "no"
         lines.append(f"| {' | '.join(str(row[key]) for key in _COLUMNS)} |")
     return "\n".join(lines)
@@ -153,7 +170,7 @@ def main() -> None:
     body = make_body("synth")
     reports = [measure(resolve_motions(m.name, body)[0], m, body) for m in read_sources()]
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps([dataclasses.asdict(report) for report in reports], indent=1) + "\n")
+    args.json.write_text(json.dumps([_row(report) for report in reports], indent=1) + "\n")
     print(to_markdown(reports))
 
 

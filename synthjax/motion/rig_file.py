@@ -37,8 +37,14 @@ class RigFile:
         return {bone: names.index(joint) for bone, joint in self.bones.items()}
 
 
-def read_rig_file(file: Path) -> RigFile:
-    """Raises :class:`UserError` if ``file`` is missing, no TOML, or has keys or values that it should not."""
+def read_rig_file(file: Path | None) -> RigFile:
+    """What ``file`` says; without one, nothing.
+
+    Raises:
+      UserError: ``file`` is missing, no TOML, or has keys or values that it should not.
+    """
+    if file is None:
+        return RigFile()
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):

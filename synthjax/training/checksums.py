@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from pathlib import Path
+
+from synthjax.whole_files import replacing
 
 CHECKSUMS = "checksums.json"
 
@@ -27,9 +28,8 @@ def write_checksums(folder: Path) -> None:
     """Records size and CRC-32 of every file of a checkpoint, by relative path, in its folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
     sums = {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
-    partial = folder.parent / f".{folder.name}.{CHECKSUMS}"
-    partial.write_text(json.dumps(sums))
-    os.replace(partial, folder / CHECKSUMS)
+    with replacing(folder / CHECKSUMS) as partial:
+        partial.write_text(json.dumps(sums))
 
 
 def damage_of(folder: Path, inside: str = "", outside: str | None = None) -> str | None:

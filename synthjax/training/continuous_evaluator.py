@@ -71,7 +71,7 @@ class ContinuousEvaluator:
         self.bodies = bodies.CHANGED if changed_bodies else bodies.NOMINAL
         self._variants = bodies.changed_bodies(run.body, self._batch) if changed_bodies else {}
         self._qpos = np.zeros((0, run.body.model.nq))
-        self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.gather(row), key)))
+        self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.starts.gather(row), key)))
 
     def figures(self, agent_state: PyTree, episodes: int) -> dict[str, float]:
         """Figures of ``episodes`` attempts, from all sides alike."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from synthjax.errors import unknown
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from synthjax.training.build import Run
 from synthjax.training.offscreen import RendererUnavailable
 from synthjax.training.playback import VIDEO_FPS, resample
 from synthjax.training.video import render_rollout
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 FOLDER = "dumps"  # in a run's folder
 KEPT = 32  # files of a run; the oldest go

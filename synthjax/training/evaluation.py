@@ -75,7 +75,7 @@ def run_episodes(
 
 def fails(env: ImitationEnv, physics: PhysicsState, reference: Kinematics, undesired: jax.Array) -> jax.Array:
     """The fixed rule, for one world.  -> () bool."""
-    aligned = aligned_distances(env.root, physics.kinematics, reference)
+    aligned = aligned_distances(env.parts.root, physics.kinematics, reference)
     return (jnp.max(aligned) > FAIL_DISTANCE) | (undesired > 0) | physics.bad
 
 
@@ -84,20 +84,20 @@ def _record(env: ImitationEnv, state: EnvState) -> EpisodeTrace:
     body = physics.kinematics
     reference = env.library.sample(task.clip, task.time)
     errors = world_distances(body, reference)
-    undesired = env.undesired_contacts(physics, task.clip, task.time)
+    undesired = env.rules.undesired_contacts(physics, task.clip, task.time)
     duration = env.library.duration[task.clip]
-    skate, down = foot_skate(env.feet, physics)
+    skate, down = foot_skate(env.parts.feet, physics)
     left = jnp.ceil((duration - task.time) / env.control_dt - 1e-3)
     return EpisodeTrace(
         alive=jnp.ones((), bool),
         failed=fails(env, physics, reference, undesired),
-        over=env.clip_is_over(task.clip, task.time),
+        over=env.rules.clip_is_over(task.clip, task.time),
         clip=task.clip,
         clip_time=env.library.time_in_clip(task.clip, task.time),
         steps_left=jnp.where(env.library.loop[task.clip], jnp.inf, jnp.maximum(left, 0.0)),
         body_error=jnp.mean(errors),
         body_errors=errors,
-        relative_error=jnp.mean(root_relative_distances(env.root, body, reference)),
+        relative_error=jnp.mean(root_relative_distances(env.parts.root, body, reference)),
         joint_error=jnp.mean(jnp.abs(body.qpos[7:] - reference.qpos[7:])),
         skate_speed=skate,
         feet_down=down,

@@ -16,7 +16,8 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh
 
-from synthjax.envs.continuous import ContinuousEnv, up_z
+from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.continuous_reward import up_z
 from synthjax.training.policies import Policy
 from synthjax.training.rollout import rollout
 from synthjax.types import EnvState, PyTree

@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"

@@ -14,7 +14,7 @@ from synthjax.errors import UserError, unknown
 from synthjax.motion.library import shipped_names
 from synthjax.training import processes
 from synthjax.training.dataclass_json import from_json, write_json
-from synthjax.training.whole_files import unwritable
+from synthjax.whole_files import unwritable
 
 RUNS = Path("runs")  # below the working folder
 CONFIG_FILE = "config.json"

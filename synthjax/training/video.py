@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 from synthjax.bodies.spec import Body
 from synthjax.errors import UserError
 from synthjax.training.offscreen import Offscreen
+from synthjax.whole_files import replacing
 
 GHOST_RGBA = (0.15, 0.45, 0.95, 0.35)
 CAMERA_SMOOTHING = 0.4  # seconds over which the camera's path is averaged: it must not shake with the hips
@@ -110,14 +110,10 @@ def write_mp4(frames: Iterable[np.ndarray], fps: float, path: Path) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as partial:
             _encode(iter(frames), fps, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"Cannot write the video {path} ({error}): make room or choose a folder you can write to."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +11,16 @@ import optax
 from flax import struct
 
 from synthjax.agents import distributions
-from synthjax.agents.collective import batch_mean, mean_over
+from synthjax.agents.collective import batch_mean
 from synthjax.agents.discounting import over_durations
 from synthjax.agents.masks import blank, sample_weights
-from synthjax.agents.networks import MLP, Chains, make_actor
+from synthjax.agents.networks import Chains
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from synthjax.agents.ppo import losses
+from synthjax.agents.ppo.actor_critic import ActorCritic, Batch, Metrics, spread
 from synthjax.agents.ppo.config import PPOConfig
 from synthjax.agents.settling import settling_factor
 from synthjax.types import PyTree, Transition
-
-Metrics = dict[str, jax.Array]
 
 
 @struct.dataclass
@@ -37,20 +35,6 @@ class PPOState:
     failure_rate: jax.Array  # () moving average of failures per nominal environment step
     updates: jax.Array  # () int32, batches learned from
     gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
-
-
-@struct.dataclass
-class Batch:
-    """One minibatch of samples, (B, ...)."""
-
-    obs: jax.Array  # normalised
-    action: jax.Array
-    log_prob: jax.Array  # under the policy that acted
-    mean: jax.Array  # of that policy
-    advantage: jax.Array
-    target: jax.Array  # value target
-    exact_obs: jax.Array | None  # normalised, what the value is of; None: obs
-    weights: jax.Array  # zero where the step is not valid, with a mean of one over the whole batch
 
 
 class PPO:
@@ -77,24 +61,16 @@ class PPO:
         """
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_updates = num_updates
-        self.policy = make_actor(config, config.hidden, action_dim, per_action=1, chains=chains)
-        self.value = MLP(config.hidden, 1, last_gain=1.0, activation=config.activation)
-        self.optimizer = optax.chain(
-            optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
-        )
+        self.actor_critic = ActorCritic(config, obs_dim, action_dim, chains)
 
     def init(self, key: jax.Array, first_obs: jax.Array) -> PPOState:
         """Fresh networks; the normaliser starts from ``first_obs`` (B, obs_dim)."""
-        policy_key, value_key = jax.random.split(key)
-        params: dict[str, PyTree] = {
-            "policy": self.policy.init(policy_key, jnp.zeros(self.obs_dim)),
-            "value": self.value.init(value_key, jnp.zeros(self.obs_dim)),
-        }
+        params = self.actor_critic.init(key)
         return PPOState(
             params=params,
             # A copy: the state is donated, and no buffer can be given away twice.
             average=jax.tree.map(jnp.copy, params["policy"]),
-            opt_state=self.optimizer.init(params),
+            opt_state=self.actor_critic.optimizer.init(params),
             learning_rate=jnp.asarray(self.config.learning_rate, float),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             failure_rate=jnp.asarray(self.config.max_noise_failure, float),
@@ -119,17 +95,17 @@ class PPO:
         """
         if deterministic:
             return state.gains * self.distribution(state, obs)[0], {}
-        mean = self._mean(state.params["policy"], self.normalize(state.normalizer, obs), state.gains)
-        std, active = _spread(self.noise(state.failure_rate), state.gains), state.gains > 0.0
+        mean = state.gains * self.actor_critic.mean(
+            state.params["policy"], self.normalize(state.normalizer, obs)
+        )
+        std, active = spread(self.noise(state.failure_rate), state.gains), state.gains > 0.0
         action = jnp.where(active, mean + std * jax.random.normal(key, mean.shape), 0.0)
         log_prob = distributions.gaussian_log_prob(action, mean, std, active)
         return action, {"log_prob": log_prob, "mean": mean}
 
     def distribution(self, state: PPOState, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and logarithm of the noise (..., A) of the averaged policy's actions, before their gains."""
-        mean: jax.Array = self.policy.apply(  # type: ignore[assignment]
-            state.average, self.normalize(state.normalizer, obs)
-        )
+        mean = self.actor_critic.mean(state.average, self.normalize(state.normalizer, obs))
         return mean, jnp.broadcast_to(jnp.log(self.noise(state.failure_rate)), mean.shape)
 
     def update(
@@ -149,12 +125,12 @@ class PPO:
         exact = None if data.exact_obs is None else self.normalize(state.normalizer, data.exact_obs)
         next_obs = data.next_obs if data.next_exact_obs is None else data.next_exact_obs
         next_obs = self.normalize(state.normalizer, next_obs)
-        values = self._value(state.params, obs if exact is None else exact)
+        values = self.actor_critic.values(state.params, obs if exact is None else exact)
         gamma, gae_lambda = (
             over_durations(factor, data.duration) for factor in (config.gamma, config.gae_lambda)
         )
         advantages, targets = losses.generalized_advantage(
-            config.reward_scale * data.reward, values, self._value(state.params, next_obs),
+            config.reward_scale * data.reward, values, self.actor_critic.values(state.params, next_obs),
             data.terminated, data.truncated, data.valid, gamma, gae_lambda,
         )  # fmt: skip
         batch = Batch(
@@ -177,7 +153,11 @@ class PPO:
                 lambda x: x[order].reshape(config.num_minibatches, -1, *x.shape[1:]), batch
             )
             step = functools.partial(
-                self.minibatch_step, noise=noise, gains=state.gains, target_kl=target_kl, axis=axis
+                self.actor_critic.minibatch_step,
+                noise=noise,
+                gains=state.gains,
+                target_kl=target_kl,
+                axis=axis,
             )
             return jax.lax.scan(step, carry, minibatches)
 
@@ -212,31 +192,9 @@ class PPO:
             "learning_rate": learning_rate,
         }
 
-    def minibatch_step(
-        self,
-        carry: tuple,
-        batch: Batch,
-        noise: jax.Array,
-        gains: jax.Array,
-        target_kl: jax.Array,
-        axis: str | None = None,
-    ) -> tuple[tuple, Metrics]:
-        """One gradient step: (parameters, optimiser's state, learning rate) after it, and metrics."""
-        params, opt_state, learning_rate = carry
-        grads, metrics = mean_over(axis, jax.grad(self.loss, has_aux=True)(params, batch, noise, gains))
-        known = batch_mean(batch.weights, axis) > 0.0
-        updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-        learning_rate = self._adapt(learning_rate, metrics["kl"], target_kl)
-        # Adam's momentum and the step size would go on without a valid step to learn from.
-        carry = jax.tree.map(
-            lambda new, old: jnp.where(known, new, old), (params, opt_state, learning_rate), carry
-        )
-        return carry, metrics | {"grad_norm": optax.tree.norm(grads)}
-
     def values(self, state: PPOState, obs: jax.Array) -> jax.Array:
         """What the value network says of observations (..., obs_dim), scaled as rewards are.  -> (...)."""
-        return self._value(state.params, self.normalize(state.normalizer, obs))
+        return self.actor_critic.values(state.params, self.normalize(state.normalizer, obs))
 
     def acting(self, state: PPOState) -> PPOState:
         """All of it: nothing is large."""
@@ -256,7 +214,7 @@ class PPO:
 
     def working_bytes(self) -> int:
         """Memory of one update: its observations, normalised, shuffled and in the networks' layers."""
-        layers = 2 * (self.policy.units + self.value.units)
+        layers = 2 * (self.actor_critic.policy.units + self.actor_critic.value.units)
         per_sample = 6 * self.obs_dim + 4 * self.action_dim + layers
         return 4 * self.config.batch_size * per_sample
 
@@ -281,48 +239,9 @@ class PPO:
             updates, self.num_updates, config.settle_from, config.settled_kl
         )
 
-    def loss(
-        self, params: dict[str, PyTree], batch: Batch, noise: jax.Array, gains: jax.Array
-    ) -> tuple[jax.Array, Metrics]:
-        """Policy loss + value loss on one minibatch that was acted with ``noise`` () and ``gains`` (A,).
-
-        There is no entropy bonus: the noise follows the failures, and the gradient does not reach it.
-        """
-        config = self.config
-        mean, std = self._mean(params["policy"], batch.obs, gains), _spread(noise, gains)
-        log_prob = distributions.gaussian_log_prob(batch.action, mean, std, gains > 0.0)
-        policy_loss, clip_fraction = losses.clipped_surrogate(
-            log_prob, batch.log_prob, batch.advantage, batch.weights, config.clip_ratio
-        )
-        value_obs = batch.obs if batch.exact_obs is None else batch.exact_obs
-        error = self._value(params, value_obs) - batch.target
-        value_loss = 0.5 * jnp.mean(batch.weights * error * error)
-        loss = policy_loss + config.value_coefficient * value_loss
-        kl = jnp.mean(batch.weights * distributions.gaussian_kl(batch.mean, std, mean, std))
-        metrics = {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "kl": kl,
-            "clip_fraction": clip_fraction,
-        }
-        return loss, metrics
-
-    def _adapt(self, learning_rate: jax.Array, kl: jax.Array, target_kl: jax.Array) -> jax.Array:
-        """KL-adaptive step size (Schulman et al. 2017, section 4, applied to the learning rate)."""
-        factor = jnp.where(kl > 2.0 * target_kl, 1 / 1.2, jnp.where(kl < 0.5 * target_kl, 1.2, 1.0))
-        return jnp.clip(learning_rate * factor, self.config.min_learning_rate, self.config.max_learning_rate)
-
     def normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
         """Observations (..., obs_dim) as the networks see them."""
         return normalize(normalizer, obs, self.config.observation_clip)
-
-    def _mean(self, policy: PyTree, obs: jax.Array, gains: jax.Array) -> jax.Array:
-        mean: jax.Array = self.policy.apply(policy, obs)  # type: ignore[assignment]
-        return gains * mean
-
-    def _value(self, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-        value: jax.Array = self.value.apply(params["value"], obs)  # type: ignore[assignment]
-        return value[..., 0]
 
 
 def _failure_rate(data: Transition, weights: jax.Array, axis: str | None) -> jax.Array:
@@ -332,11 +251,3 @@ def _failure_rate(data: Transition, weights: jax.Array, axis: str | None) -> jax
         return rate
     time = batch_mean(weights * data.duration, axis)
     return rate / jnp.where(time > 0.0, time, 1.0)
-
-
-def _spread(noise: jax.Array, gains: jax.Array) -> jax.Array:
-    """Standard deviations (A,) of actions: ``noise`` () times ``gains`` (A,), never zero.
-
-    Where a gain is zero the density does not count, but its gradient has to be finite.
-    """
-    return noise * jnp.where(gains > 0.0, gains, 1.0)

@@ -11,21 +11,18 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from synthjax.agents import distributions
 from synthjax.agents.collective import mean_over
 from synthjax.agents.masks import blank
-from synthjax.agents.networks import MLP, Chains, make_actor
+from synthjax.agents.networks import Chains
 from synthjax.agents.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
-from synthjax.agents.sac import losses, priorities, replay
+from synthjax.agents.sac import priorities, replay
+from synthjax.agents.sac.actor_critic import ActorCritic, Batch, Metrics
 from synthjax.agents.sac.config import SACConfig
 from synthjax.agents.sac.replay import Replay
 from synthjax.agents.sac.returns import n_step_entries, update_reward_rate
 from synthjax.agents.settling import settling_factor
 from synthjax.errors import UserError
 from synthjax.types import PyTree, Transition
-
-Metrics = dict[str, jax.Array]
-Noise = tuple[jax.Array, ...]  # of the actions at an observation and at the next one
 
 
 @struct.dataclass
@@ -42,18 +39,6 @@ class SACState:
     updates: jax.Array  # () int32, unrolls stored
     gradient_steps: jax.Array  # () int32
     gains: jax.Array  # (A,) share of each action that takes effect; at zero it is not the policy's to decide
-
-
-@struct.dataclass
-class Batch:
-    """One minibatch as the losses see it, (B, ...)."""
-
-    obs: jax.Array  # normalised
-    action: jax.Array
-    reward: jax.Array  # sum over the window, centred if so configured
-    next_obs: jax.Array  # normalised
-    discount: jax.Array
-    weights: jax.Array  # of the critics' errors
 
 
 class SAC:
@@ -98,32 +83,17 @@ class SAC:
             )
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
         self.num_updates, self.num_devices = num_updates, num_devices
-        self.policy = make_actor(config, config.policy_hidden, action_dim, per_action=2, chains=chains)
-        self.critic = MLP(
-            config.critic_hidden, 1, last_gain=1.0, activation=config.activation,
-            layer_norm=config.critic_layer_norm,
-        )  # fmt: skip
-        self.optimizer = optax.scale_by_adam()
+        self.actor_critic = ActorCritic(config, obs_dim, action_dim, chains)
 
     def init(self, key: jax.Array, first_obs: jax.Array) -> SACState:
         """Fresh networks and an empty replay; the normaliser starts from ``first_obs`` (B, obs_dim)."""
-        policy_key, critic_key = jax.random.split(key)
-        pair = jnp.zeros(self.obs_dim + self.action_dim)
-        # Not mapped over the keys: XLA's CPU threads can wait for one another for ever in a batched QR
-        # decomposition, which orthogonal weights come from.
-        twins = [self.critic.init(twin_key, pair) for twin_key in jax.random.split(critic_key)]
-        critics = jax.tree.map(lambda *leaves: jnp.stack(leaves), *twins)
-        params: dict[str, PyTree] = {
-            "policy": self.policy.init(policy_key, jnp.zeros(self.obs_dim)),
-            "critics": critics,
-            "log_alpha": jnp.log(jnp.asarray(self.config.initial_alpha, float)),
-        }
+        params = self.actor_critic.init(key)
         return SACState(
             params=params,
             # A copy: the state is donated, and no buffer can be given away twice.
-            targets=jax.tree.map(jnp.copy, critics),
+            targets=jax.tree.map(jnp.copy, params["critics"]),
             average=jax.tree.map(jnp.copy, params["policy"]),
-            opt_state=self.optimizer.init(params),
+            opt_state=self.actor_critic.optimizer.init(params),
             normalizer=update_normalizer(init_normalizer(self.obs_dim), first_obs),
             replay=replay.init_replay(self.config.capacity, self.obs_dim, self.action_dim, self.num_devices),
             reward_rate=jnp.zeros(()),
@@ -151,7 +121,7 @@ class SAC:
             return state.gains * jnp.tanh(self.distribution(state, obs)[0]), {}
         normalized = self.normalize(state.normalizer, obs)
         noise = jax.random.normal(key, (*obs.shape[:-1], self.action_dim))
-        action, _ = self._sample_action(state.params["policy"], normalized, state.gains, noise)
+        action, _ = self.actor_critic.sample_action(state.params["policy"], normalized, state.gains, noise)
         if self.config.uniform_start:
             uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
             action = jnp.where(state.gradient_steps > 0, action, state.gains * uniform)
@@ -162,7 +132,7 @@ class SAC:
 
         Both are those before tanh and gains.
         """
-        return self._distribution(state.average, self.normalize(state.normalizer, obs))
+        return self.actor_critic.distribution(state.average, self.normalize(state.normalizer, obs))
 
     def update(
         self, state: SACState, data: Transition, key: jax.Array, axis: str | None = None
@@ -245,7 +215,7 @@ class SAC:
     def working_bytes(self) -> int:
         """Memory of one update: the unroll as entries, and a minibatch in the networks' layers."""
         config = self.config
-        layers = 2 * self.policy.units + 6 * self.critic.units
+        layers = 2 * self.actor_critic.policy.units + 6 * self.actor_critic.critic.units
         per_sample = 6 * self.obs_dim + 6 * self.action_dim + layers
         return 4 * (3 * config.batch_size * self.obs_dim + config.minibatch_size * per_sample)
 
@@ -263,10 +233,6 @@ class SAC:
             return "lower --num-envs and --agent.capacity"
         return f"a replay of --agent.capacity {fits} fits"
 
-    def target_entropy(self, gains: jax.Array) -> jax.Array:
-        """Nats () that the policy's entropy is held at: so many for each action whose gain is not zero."""
-        return self.config.target_entropy * jnp.sum(gains > 0.0)
-
     def importance_exponent(self, gradient_steps: jax.Array) -> jax.Array:
         """Linear from ``importance_exponent`` to 1 (Schaul et al. 2016, section 3.4), ()."""
         start = self.config.importance_exponent
@@ -278,59 +244,6 @@ class SAC:
         return config.learning_rate * settling_factor(
             updates, self.num_updates, config.settle_from, config.settled_rate
         )
-
-    def loss(
-        self, params: dict[str, PyTree], targets: PyTree, batch: Batch, gains: jax.Array, noise: Noise
-    ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
-        """Sum of the losses of critics, policy and temperature, each with its own parameters.
-
-        ``noise`` is what the actions at both observations are drawn with, standard normal, (B, A) each.
-
-        Returns:
-          The loss (), the TD errors (2, B), and metrics.
-        """
-        config = self.config
-        noise_now, noise_next = noise
-        frozen = jax.lax.stop_gradient(params)
-        alpha = jnp.exp(frozen["log_alpha"])
-
-        next_action, next_log_prob = self._sample_action(frozen["policy"], batch.next_obs, gains, noise_next)
-        next_q = self._q(targets, batch.next_obs, next_action)
-        bonus = -alpha * next_log_prob if config.entropy_in_target else jnp.zeros_like(next_log_prob)
-        target = losses.soft_target(batch.reward, batch.discount, next_q, bonus)
-        td_error = self._q(params["critics"], batch.obs, batch.action) - target
-        critic_loss = losses.critic_loss(td_error, batch.weights)
-
-        action, log_prob = self._sample_action(params["policy"], batch.obs, gains, noise_now)
-        q = self._q(frozen["critics"], batch.obs, action)
-        policy_loss = losses.policy_loss(log_prob, q, alpha)
-        temperature_loss = losses.temperature_loss(params["log_alpha"], log_prob, self.target_entropy(gains))
-        metrics = {
-            "critic_loss": critic_loss,
-            "policy_loss": policy_loss,
-            "entropy": -jnp.mean(log_prob),
-            "q": jnp.mean(q),
-            "td_error": jnp.mean(jnp.abs(td_error)),
-        }
-        return critic_loss + policy_loss + temperature_loss, (td_error, metrics)
-
-    def minibatch_step(
-        self,
-        carry: tuple,
-        batch: Batch,
-        gains: jax.Array,
-        noise: Noise,
-        learning_rate: jax.Array,
-        axis: str | None = None,
-    ) -> tuple[tuple, jax.Array, Metrics]:
-        """One gradient step: (parameters, targets, optimiser's state) after it, TD errors and metrics."""
-        params, targets, opt_state = carry
-        grads, (td_error, metrics) = jax.grad(self.loss, has_aux=True)(params, targets, batch, gains, noise)
-        grads, metrics = mean_over(axis, (grads, metrics))
-        updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-        targets = optax.incremental_update(params["critics"], targets, self.config.tau)
-        return (params, targets, opt_state), td_error, metrics
 
     def _gradient_step(
         self,
@@ -362,7 +275,7 @@ class SAC:
         )
         noise_key, next_key = jax.random.split(loss_key)
         noise = tuple(jax.random.normal(k, batch.action.shape) for k in (noise_key, next_key))
-        (params, targets, opt_state), td_error, metrics = self.minibatch_step(
+        (params, targets, opt_state), td_error, metrics = self.actor_critic.minibatch_step(
             (params, targets, opt_state), batch, state.gains, noise, learning_rate, axis
         )
         if self.config.prioritized:
@@ -374,30 +287,3 @@ class SAC:
     def normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
         """Observations (..., obs_dim) as the networks see them."""
         return normalize(normalizer, obs, self.config.observation_clip)
-
-    def _distribution(self, policy: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and logarithm of the standard deviation (..., A) of the actions before tanh."""
-        output: Any = self.policy.apply(policy, obs)
-        mean, spread = jnp.split(output, 2, axis=-1)
-        low, high = jnp.log(self.config.min_std), jnp.log(self.config.max_std)
-        return mean, low + (high - low) * jax.nn.sigmoid(spread)
-
-    def _sample_action(
-        self, policy: PyTree, obs: jax.Array, gains: jax.Array, noise: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Actions (..., A) by reparameterisation, and log-probabilities (...) of those of gains above zero.
-
-        The densities are those before the gains: an action that has little effect yet explores as much of
-        its range as any other, and the temperature does not follow a gain.
-        """
-        mean, log_std = self._distribution(policy, obs)
-        std = jnp.exp(log_std)
-        u = mean + std * noise
-        log_prob = distributions.squashed_log_prob(u, mean, std, gains > 0.0)
-        return gains * jnp.tanh(u), log_prob
-
-    def _q(self, critics: PyTree, obs: jax.Array, action: jax.Array) -> jax.Array:
-        """Both critics' values (2, B)."""
-        pair = jnp.concatenate([obs, action], axis=-1)
-        values: Any = jax.vmap(self.critic.apply, in_axes=(0, None))(critics, pair)
-        return values[..., 0]

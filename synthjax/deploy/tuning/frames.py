@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from synthjax.whole_files import replacing
+
 _BLOCK = bytes(1 << 16)
 _BIN = 0.5  # s, about, over which train steps are counted for the picture
 _KEPT = 72 * 3600  # frames of a phase, the newest ones
@@ -70,8 +72,6 @@ class Frames:
 def plot(frames: Frames, path: Path) -> None:
     """A PNG of frame times, the throttle's share and train steps a second over time; of one frame or more."""
     from PIL import Image, ImageDraw
-
-    from synthjax.training.whole_files import replacing
 
     rows = np.array(frames.rows)
     begin = rows[:, 0] - rows[0, 0]

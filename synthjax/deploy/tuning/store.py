@@ -13,7 +13,7 @@ import numpy as np
 from synthjax.deploy.bundle import Bundle
 from synthjax.deploy.tuning.models import Snapshot, frozen
 from synthjax.errors import UserError
-from synthjax.training.whole_files import replacing
+from synthjax.whole_files import replacing
 
 STATE = "state.npz"
 _ABOUT = "about"  # the entry beside the vectors
