@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from synthjax.training.saved import SavedPolicy
 
 jax.config.update("jax_num_cpu_devices", 2)
+# The commands turn on the cache on disk.  XLA has crashed while it serialised a program for it, late in a
+# process that had compiled hundreds; commands that tests start as processes of their own use it.
+jax.config.update("jax_enable_compilation_cache", False)
 wait_for_computations()
 
 

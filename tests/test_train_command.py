@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from test_resume import StopAfter, tiny_config, trainer_of
 
 from synthjax import cli
@@ -21,19 +19,6 @@ from synthjax.training.imitation_evaluator import ImitationEvaluator
 from synthjax.training.loop import Trainer
 from synthjax.training.playback import Recording
 from synthjax.training.scores import Scores
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_kept() -> Iterator[None]:
-    """No program of this process is written to the cache on disk, which the command would turn on.
-
-    XLA once crashed while it serialised one, late in a process that had compiled hundreds.
-    """
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()
-    yield
-    jax.config.update("jax_enable_compilation_cache", True)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture
