@@ -494,7 +494,9 @@ def test_verify_refuses_what_changed_between_the_files(
     assert "damaged (changed.zip: altered)" in capsys.readouterr().err
 
 
-def test_bundles_need_only_the_standard_library(whole: Path, tmp_path: Path) -> None:
+def test_bundles_need_only_the_standard_library(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.zip"
+    bundles.make_acting(whole)
     program = f"""
 import sys
 class Blocked:
@@ -505,7 +507,6 @@ sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from synthjax.deploy.bundle import load_bundle, write_bundle
 from synthjax.deploy.install import install_bundle, load_installed
-from synthjax.deploy.schema import check_contents
 install_bundle(Path({str(whole)!r}), Path({str(tmp_path / "to")!r}))
 print(load_installed(Path({str(tmp_path / "to")!r})).digest)
 try:
