@@ -19,13 +19,13 @@ import mujoco
 import numpy as np
 import pytest
 import tuning_bundles
-from tuning_bundles import CONFIG, rollout_of, with_learning
+from tuning_bundles import CONFIG, learn, paid, rollout_of, with_learning
 
 from synthjax import cli
 from synthjax.deploy.bundle import Bundle
 from synthjax.deploy.export import Export
 from synthjax.deploy.throttle import Throttle, ThrottleConfig
-from synthjax.deploy.tuning import frames, learner, report, store
+from synthjax.deploy.tuning import frames, report, store
 from synthjax.deploy.tuning.actor import Actor
 from synthjax.deploy.tuning.body import SimulatedBody
 from synthjax.deploy.tuning.config import BodyChange
@@ -47,24 +47,6 @@ def bundle(file: Path) -> Bundle:
     from synthjax.deploy.bundle import load_bundle
 
     return load_bundle(file)
-
-
-def learn(session: Session, seed: int = 0) -> learner.Round:
-    for _ in session.learner.round(rollout_of(session.bundle, seed=seed)):
-        pass
-    return session.learner.rounds[-1]
-
-
-def paid(monkeypatch: pytest.MonkeyPatch, session: Session, *returns: float) -> None:
-    """Held-out episodes of the policies that are judged one after another are worth this much each."""
-    left = iter(returns)
-
-    def episode_returns(actor: Any, snapshot: Any, starts: Any, got: list[float]) -> Iterator[None]:
-        value = next(left)
-        got.extend(value + 0.1 * index for index in range(len(starts)))
-        yield
-
-    monkeypatch.setattr(learner, "episode_returns", episode_returns)
 
 
 def stepping(monkeypatch: pytest.MonkeyPatch, session: Session, way: float) -> None:
@@ -89,7 +71,7 @@ def test_a_better_policy_is_taken_and_kept_and_a_worse_one_is_not(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(bundle, CONFIG, tmp_path)
-    paid(monkeypatch, session, 5.0, 7.0, 3.0, 6.99)
+    paid(monkeypatch, 5.0, 7.0, 3.0, 6.99)
     first = session.learner.snapshot
     taken = learn(session)
     assert (taken.taken, taken.reward, taken.best) == (True, pytest.approx(7.05), pytest.approx(7.05))
@@ -110,7 +92,7 @@ def test_a_policy_that_is_not_finite_is_never_taken(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(bundle, CONFIG, tmp_path)
-    paid(monkeypatch, session, 5.0, 9.0)
+    paid(monkeypatch, 5.0, 9.0)
     stepping(monkeypatch, session, np.nan)
     first = session.learner.snapshot
     row = learn(session)
@@ -123,7 +105,7 @@ def test_the_way_from_the_shipped_policy_is_bounded(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(bundle, with_learning(kl_bound=0.5), tmp_path)
-    paid(monkeypatch, session, 5.0, 9.0, 9.1)
+    paid(monkeypatch, 5.0, 9.0, 9.1)
     stepping(monkeypatch, session, 0.05)
     row = learn(session)
     assert row.taken

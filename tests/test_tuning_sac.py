@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import numpy as np
 import pytest
 import tuning_bundles
 from test_export_kinds import policy_of
-from tuning_bundles import rollout_of, with_learning
+from tuning_bundles import learn, paid, rollout_of, with_learning
 
 from synthjax import cli
 from synthjax.deploy.bundle import Bundle, load_bundle
 from synthjax.deploy.export import Export
-from synthjax.deploy.tuning import learner, store
+from synthjax.deploy.tuning import store
 from synthjax.deploy.tuning.actor import Actor
 from synthjax.deploy.tuning.sac import SAC
 from synthjax.deploy.tuning.session import Session
@@ -41,27 +40,9 @@ def bundle(file: Path) -> Bundle:
     return load_bundle(file)
 
 
-def learn(session: Session, seed: int = 0) -> learner.Round:
-    for _ in session.learner.round(rollout_of(session.bundle, seed=seed)):
-        pass
-    return session.learner.rounds[-1]
-
-
 def agent(session: Session) -> SAC:
     assert isinstance(session.learner.agent, SAC)
     return session.learner.agent
-
-
-def paid(monkeypatch: pytest.MonkeyPatch, *returns: float) -> None:
-    """Held-out episodes of the policies that are judged one after another are worth this much each."""
-    left = iter(returns)
-
-    def episode_returns(actor: Any, snapshot: Any, starts: Any, got: list[float]) -> Iterator[None]:
-        value = next(left)
-        got.extend(value + 0.1 * index for index in range(len(starts)))
-        yield
-
-    monkeypatch.setattr(learner, "episode_returns", episode_returns)
 
 
 class Step:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from synthjax.deploy.bundle import Bundle, write_bundle
 from synthjax.deploy.convert import convert, lower
@@ -15,10 +17,12 @@ from synthjax.deploy.files import FINETUNE, INFER_SIGNATURE, PARAMS, POLICY, STE
 from synthjax.deploy.finetune import fine_tuning
 from synthjax.deploy.manifest import describe_action
 from synthjax.deploy.policy import policy_function
+from synthjax.deploy.tuning import learner
 from synthjax.deploy.tuning.config import LearningConfig, SessionConfig
 from synthjax.deploy.tuning.ppo import PPORollout
 from synthjax.deploy.tuning.rollout import Rollout
 from synthjax.deploy.tuning.sac import SACRollout
+from synthjax.deploy.tuning.session import Session
 from synthjax.training.saved import SavedPolicy
 
 LEARNING = LearningConfig(rollout_steps=256, epochs=1, episodes=2)
@@ -73,3 +77,22 @@ def rollout_of(bundle: Bundle, size: int = 256, seed: int = 0) -> Rollout:
 
 def with_learning(**changes: Any) -> SessionConfig:
     return dataclasses.replace(CONFIG, learning=dataclasses.replace(LEARNING, **changes))
+
+
+def learn(session: Session, seed: int = 0) -> learner.Round:
+    """A round on numbers of the right shapes."""
+    for _ in session.learner.round(rollout_of(session.bundle, seed=seed)):
+        pass
+    return session.learner.rounds[-1]
+
+
+def paid(monkeypatch: pytest.MonkeyPatch, *returns: float) -> None:
+    """Held-out episodes of the policies that are judged one after another are worth this much each."""
+    left = iter(returns)
+
+    def episode_returns(actor: Any, snapshot: Any, starts: Any, got: list[float]) -> Iterator[None]:
+        value = next(left)
+        got.extend(value + 0.1 * index for index in range(len(starts)))
+        yield
+
+    monkeypatch.setattr(learner, "episode_returns", episode_returns)
