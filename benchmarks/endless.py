@@ -22,17 +22,12 @@ from typing import Any
 
 import numpy as np
 import psutil
+from program import SYNTHJAX
 
 from synthjax.training.bench import machine
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.metrics import read_metrics
 
-SYNTHJAX = [
-    sys.executable,
-    "-u",
-    "-c",
-    "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))",
-]
 EVERY = 10.0  # s between two samples
 WARM = 1.0 / 3.0  # of a process's samples: compilation, first evaluations and the replay fill up
 

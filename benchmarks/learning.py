@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from program import SYNTHJAX
+
 from synthjax.training.bench import machine
 from synthjax.training.metrics import read_metrics
 
@@ -55,9 +57,7 @@ def measure(
     bar = bar_of(env, motion)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
-        code = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
-        synthjax = [sys.executable, "-u", "-c", code]
-        command = [*synthjax, "train", "--env", env, *(("--motion", motion) if motion else ())]
+        command = [*SYNTHJAX, "train", "--env", env, *(("--motion", motion) if motion else ())]
         command += ["--seed", str(seed), "--run-dir", str(folder), *options]
         seconds: dict[int, float] = {}
         first = None
@@ -101,7 +101,7 @@ def measure(
             return result | {"stopped_after_minutes": minutes}
         fine = folder / "fine.json"
         subprocess.run(
-            [*synthjax, "eval", str(folder), "--fine", "--no-video", "--out", str(fine)], check=True
+            [*SYNTHJAX, "eval", str(folder), "--fine", "--no-video", "--out", str(fine)], check=True
         )
         return result | {
             "final": json.loads((folder / "evaluation.json").read_text()),

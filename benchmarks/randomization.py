@@ -19,16 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from program import SYNTHJAX
+
 from synthjax.training.bench import machine
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.metrics import read_metrics
 
-SYNTHJAX = [
-    sys.executable,
-    "-u",
-    "-c",
-    "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))",
-]
 BODIES = {"nominal": [], "changed": ["--changed-bodies"]}
 
 
