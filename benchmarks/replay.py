@@ -1,21 +1,22 @@
 """Prioritised sampling at one million entries: two ways to draw, and the replay's share of a training step.
 
-    python benchmarks/replay.py
+    python benchmarks/replay.py --out benchmarks/results/replay_cpu.json
 
 Draws 4096 of a million entries in proportion to their priorities by one cumulative sum over all of them
 and by sums over rows, which is how ``synthjax.agents.sac`` does it.  Then times all that the replay does
 in one iteration of SAC with 2048 environments of the imitation task (one ``add``, and for every gradient
 step drawing, gathering and new priorities) against the whole iteration.  The replay takes 4 to 8 GB.
-Writes ``benchmarks/results/replay_cpu.json``.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,6 @@ from synthjax.training.build import build
 from synthjax.training.program import TrainProgram
 from synthjax.types import Transition
 
-RESULT = Path(__file__).parent / "results" / "replay_cpu.json"
 ENTRIES, DRAWS = 2**20, 4096
 CONFIG = SACConfig(
     num_envs=2048, unroll_length=4, capacity=ENTRIES, minibatch_size=DRAWS, samples_per_step=1.0,
@@ -44,9 +44,12 @@ CONFIG = SACConfig(
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    out = parser.parse_args().out
     wait_for_computations()
     result: dict[str, Any] = {
-        "machine": machine("python benchmarks/replay.py"),
+        "machine": machine(" ".join(["python", *sys.argv])),
         "load_average": os.getloadavg(),
         "entries": ENTRIES,
         "draws": DRAWS,
@@ -54,7 +57,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2), flush=True)
     result["share"] = share()
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result["share"], indent=2))
 
 

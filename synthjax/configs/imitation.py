@@ -36,7 +36,7 @@ SAC_CPU = TrainConfig(
 SAC_GPU = dataclasses.replace(
     SAC_CPU,
     steps=20_000_000,
-    agent=SACConfig(num_envs=2048, capacity=1_048_576, minibatch_size=8192),
+    agent=dataclasses.replace(SAC_CPU.agent, num_envs=2048, capacity=1_048_576, minibatch_size=8192),
     evaluation=GPU.evaluation,
 )
 
