@@ -14,7 +14,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,9 +21,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from program import SYNTHJAX
+from program import SYNTHJAX, machine
 
-from synthjax.training.bench import machine
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.metrics import read_metrics
 
@@ -78,7 +76,7 @@ def main() -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=5.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments, options = parser.parse_known_args()
-    result: dict[str, Any] = {"machine": machine(" ".join(["python", *sys.argv])), "options": options}
+    result: dict[str, Any] = {"machine": machine(), "options": options}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         start = ["train", "--env", "continuous", "--forever", "--run-dir", str(folder)]

@@ -23,9 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from program import SYNTHJAX
+from program import SYNTHJAX, machine
 
-from synthjax.training.bench import machine
 from synthjax.training.metrics import read_metrics
 
 EVALUATION = re.compile(r"([\d,]+) steps: \d+% of")
@@ -131,7 +130,7 @@ def main() -> None:
     )
     arguments, options = parser.parse_known_args()
     result: dict[str, Any] = {
-        "machine": machine(" ".join(["python", *sys.argv])),
+        "machine": machine(),
         "env": arguments.env,
         "motion": arguments.motion,
         "bar": bar_of(arguments.env, arguments.motion),

@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from program import SYNTHJAX
+from program import SYNTHJAX, machine
 
-from synthjax.training.bench import machine
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.metrics import read_metrics
 
@@ -62,7 +60,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments, options = parser.parse_known_args()
     result: dict[str, Any] = {
-        "machine": machine(" ".join(["python", *sys.argv])),
+        "machine": machine(),
         "env": arguments.env,
         "options": options,
         "runs": [],
