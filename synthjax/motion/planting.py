@@ -34,6 +34,7 @@ _LOCK = 0.02  # s, by which a foot stands still before it touches the floor, and
 _SHORTEST = 0.05  # s, of a hand's contact or of a gap between two
 _UNREACHED = 0.01  # m, a foot that is left so high does not stand
 _SETTLED = 2  # rounds after which that is judged
+_NOSE_UP = (0.005, 0.02)  # m, of toes over the heel, which alone bears then, whatever the source's did
 _REACH = 0.97  # of the straight limb
 _ROUNDS = 4
 _STRAIGHT = (0.95, 0.98)  # of the straight leg, not smoothed below, all of it above
@@ -166,7 +167,8 @@ def _planted_targets(
         )
         if bone in feet:
             lever = rotation.apply(anchor - sole_ends(body, bone)[0])
-            about = heels[bone][:, None]
+            nose_up = smoothstep(lowest[:, toes] - lowest[:, ids[bone]], *_NOSE_UP)
+            about = np.maximum(heels[bone], nose_up)[:, None]
             roll = about * _rolling(world.xquat[:, ids[bone]], lever, loop) + (1.0 - about) * roll
         shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
         if bone not in feet:
