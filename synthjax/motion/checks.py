@@ -16,6 +16,7 @@ from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.glitches import find_glitches
+from synthjax.motion.importers import ReadOptions
 from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import central_rate, hinge_limits
 from synthjax.motion.library import resolve_motions
@@ -36,6 +37,8 @@ class CheckOptions:
     body: str = "synth"  # or the mapping file of your own body
     against: Path | None = None  # motion file that the clip was imported from, for the key bodies' error
     rig: Path | None = None  # its mapping file, if it needed one
+    take: str | None = None  # and which of its animations, if it has several
+    skeleton: Path | None = None  # and its .asf, if it is an .amc that does not lie beside it
     loop: Loop = "file"  # as it was imported with
 
 
@@ -68,13 +71,14 @@ def check(options: CheckOptions) -> tuple[Table, bool]:
     clips = resolve_motions(options.clip, body)
     if len(clips) > 1:
         raise UserError(f"'{options.clip}' are {len(clips)} clips: check one at a time.")
-    if options.rig is not None and options.against is None:
-        raise UserError("--rig belongs to the file that --against names: give both or neither.")
-    if options.loop != "file" and options.against is None:
-        raise UserError("--loop belongs to the file that --against names: give both or neither.")
+    given = [name for name in ("rig", "take", "skeleton") if getattr(options, name) is not None]
+    given += ["loop"] if options.loop != "file" else []
+    if given and options.against is None:
+        raise UserError(f"--{given[0]} belongs to the file that --against names: give both or neither.")
     motion = None
     if options.against is not None:
-        motion = read_human(options.against, rig=options.rig, loop=options.loop).motion
+        which = ReadOptions(options.take, options.skeleton)
+        motion = read_human(options.against, options=which, rig=options.rig, loop=options.loop).motion
         _demand_same_length(clips[0], motion, options.against)
     verdicts = check_clip(clips[0], body, motion)
     return verdict_table(clips[0], verdicts), all(v.grade != BAD for v in verdicts)
