@@ -42,6 +42,7 @@ _KEPT = (
     "at a joint limit",
     "acceleration",
     "loop seam",
+    "loop closing",
 )
 
 

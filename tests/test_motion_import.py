@@ -81,6 +81,12 @@ def test_a_clip_is_checked_against_the_file_that_it_was_imported_from(
     code, _, message = check("--against", "longer.bvh")
     assert code == 2
     assert "gives 119 frames at 60 a second where clip 'walk' has 89" in message
+    code, _, message = check("--take", "walk")
+    assert code == 2
+    assert "--take belongs to the file that --against names" in message
+    code, _, message = check("--against", "walk.bvh", "--skeleton", "missing.asf")
+    assert code == 2
+    assert "brings its own skeleton: leave out --skeleton" in message
     code, _, message = check("--against", "walk.csv")
     assert code == 2
     assert "no skeleton to compare a clip with" in message

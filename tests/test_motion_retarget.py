@@ -8,13 +8,17 @@ import importlib
 import numpy as np
 import pytest
 from motion_sources import human, of_clip
+from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
-from synthjax.motion.ground import lowest_points
-from synthjax.motion.kinematics import central_rate
+from synthjax.motion.drift import without_drift
+from synthjax.motion.ground import lowest_points, touching_points
+from synthjax.motion.kinematics import central_rate, forward_kinematics, hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.skeleton import SkeletonMotion
+from synthjax.motion.stances import find_stances
+from synthjax.motion.targets import Targets, make_targets
 
 pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
 planting = importlib.import_module("synthjax.motion.planting")  # which needs it at import
@@ -101,7 +105,7 @@ def test_a_wheel_in_contact_is_moved_as_far_as_it_rolls() -> None:
     """A wheel of 0.1 m that turns forwards by half a radian a frame while its hub stands still."""
     angle = 0.5 * np.arange(6)
     forwards = np.stack([np.cos(angle / 2), 0 * angle, np.sin(angle / 2), 0 * angle], axis=-1)
-    steps = planting._rolling(forwards, np.full(6, 0.1), loop=False)
+    steps = planting._rolling(forwards, np.tile([0.0, 0.0, 0.1], (6, 1)), loop=False)
     np.testing.assert_allclose(steps[1:], [[0.05, 0.0]] * 5, atol=1e-12)
     hub = np.tile([1.0, 2.0, 0.1], (6, 1))
     contact = np.array([False, True, True, True, True, False])
@@ -118,3 +122,74 @@ def test_a_jump_between_two_stances_is_spread_and_the_stances_keep_their_place()
     eased = planting._eased(path, held, 60.0)
     np.testing.assert_array_equal(eased[held], path[held])
     assert np.abs(np.diff(eased[:, 1])).max() < 0.04
+
+
+def test_what_a_standing_foot_slides_is_taken_from_the_path_of_the_root(body: Body) -> None:
+    drifting = standing(frames=31)
+    drifting.positions[..., 1] += 30.0 * np.arange(31)[:, None] / 30.0  # 0.3 m in a second
+    drifting = dataclasses.replace(drifting, stance_speed=0.8)
+
+    steady = without_drift(drifting, body, 60.0, find_stances(drifting, body, 60.0))
+    assert np.ptp(steady.positions[:, 0, 1]) < 1.0
+    np.testing.assert_allclose(
+        steady.positions - steady.positions[:, :1], drifting.positions - drifting.positions[:, :1], atol=1e-9
+    )
+
+
+def test_the_ends_of_a_loop_meet_and_its_limbs_keep_their_lengths(body: Body) -> None:
+    motion = dataclasses.replace(standing(frames=31), loop=True)
+    yaw = np.radians(20.0) * np.linspace(0.0, 1.0, 31) ** 2
+    turn = Rotation.from_euler("z", yaw[:, None])
+    motion = dataclasses.replace(
+        motion,
+        positions=np.stack([turn.apply(motion.positions[:, i]) for i in range(len(motion.bones))], axis=1),
+        rotations=np.tile(turn.as_quat(scalar_first=True)[:, None], (1, len(motion.bones), 1)),
+    )
+    closed = make_targets(motion, body, 60.0)
+    open_ended = make_targets(dataclasses.replace(motion, loop=False), body, 60.0)
+    step = closed.positions["Hips"][-1] - closed.positions["Hips"][0]
+    assert abs(step[2]) < 1e-9
+    for path in closed.positions.values():
+        np.testing.assert_allclose(path[-1] - path[0], step, atol=1e-9)
+    for rotation in closed.rotations.values():
+        assert (rotation[-1].inv() * rotation[0]).magnitude() < 1e-9
+    for start, stop in (("LeftUpperLeg", "LeftLowerLeg"), ("RightLowerArm", "RightHand")):
+        np.testing.assert_allclose(
+            *(np.linalg.norm(t.positions[stop] - t.positions[start], axis=-1) for t in (closed, open_ended))
+        )
+    # In the middle of a cycle nothing of what is spread over it is felt.
+    np.testing.assert_allclose(
+        closed.positions["LeftHand"][30], open_ended.positions["LeftHand"][30], atol=2e-3
+    )
+
+
+def test_a_straight_leg_bends_to_a_foot_that_comes_closer(body: Body) -> None:
+    inverse = importlib.import_module("synthjax.motion.inverse")
+    qpos = body.model.qpos0[None].copy()
+    qpos[0, 7 + body.joints.index("LeftLowerLeg_X")] = hinge_limits(body.model)[
+        body.joints.index("LeftLowerLeg_X")
+    ].max()
+    world = forward_kinematics(body.model, qpos, np.zeros((1, body.model.nv)))
+    at = {bone: world.xpos[:, body.model.body(name).id] for bone, name in body.bones.items()}
+    wanted = {bone: at[bone] + [0.0, 0.0, 0.02 * (bone == "LeftFoot")] for bone in ("Hips", "LeftFoot")}
+    rotations = {"Hips": Rotation.from_quat(qpos[:, 3:7], scalar_first=True)}
+    reached = inverse.refine(body, Targets(60.0, wanted, rotations, loop=False), qpos)
+    foot = forward_kinematics(body.model, reached, np.zeros((1, body.model.nv))).xpos[
+        :, body.model.body(body.bones["LeftFoot"]).id
+    ]
+    np.testing.assert_allclose(foot, wanted["LeftFoot"], atol=2e-3)
+
+
+def test_a_foot_touches_the_floor_where_it_is_lowest(body: Body) -> None:
+    foot = body.body_ids((body.bones["LeftFoot"],))
+    level, nose_down = (body.model.qpos0.copy() for _ in range(2))
+    nose_down[3:7] = Rotation.from_euler("y", 20.0, degrees=True).as_quat(scalar_first=True)
+    touch = touching_points(body, np.stack([level, nose_down]), foot)[:, 0]
+    at = forward_kinematics(body.model, np.stack([level, nose_down]), np.zeros((2, body.model.nv))).xpos[
+        :, foot[0]
+    ]
+    ahead = (touch - at)[:, 0]
+    assert ahead[1] > ahead[0] + 0.04
+    np.testing.assert_allclose(
+        touch[:, 2], lowest_points(body, np.stack([level, nose_down]))[:, foot[0]], atol=2e-3
+    )

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import binary_dilation, gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
 from synthjax.motion.ground import intervals, lowest_points
 from synthjax.motion.kinematics import forward_kinematics
 from synthjax.motion.seam import smoothstep
+from synthjax.motion.stances import sole_ends
 
 SIDES = ("Left", "Right")
 _BEND_HEIGHT = {"Hand": (0.10, 0.30), "Toes": (0.04, 0.10)}  # m, fully bent below, not at all above
 _BEND_SMOOTHING = 0.05  # s, standard deviation
 _BEND_RELUCTANCE = 0.05  # rad^-2, against tilt^2
-_HOLD_SMOOTHING = 0.03  # s, standard deviation, of the passage into a held orientation
+_HOLD_SMOOTHING = 0.03  # s, standard deviation, of the passage into a held orientation or another pivot
+_HOLD_EDGE = 0.03  # s, by which a foot is kept from turning before it stands, and after
 _FLAT_TILT = (np.radians(12.0), np.radians(20.0))  # feet below are laid flat, above left as they are
-_PIVOT = np.radians(20.0)  # a foot that turns farther in one stance pivots
+_PIVOT = np.radians(30.0)  # a foot that turns farther in one stance pivots
+_PIVOT_RATE = (0.2, 0.6)  # rad/s, at which a pivoting foot begins to lift an end, and has lifted it
+_PIVOT_TILT = np.radians(4.0)
 
 
 def bend_ends(
@@ -60,23 +64,74 @@ def bend_ends(
 
 
 def held_orientations(
-    body: Body, qpos: np.ndarray, fps: float, loop: bool, stances: Mapping[str, np.ndarray]
+    body: Body,
+    qpos: np.ndarray,
+    fps: float,
+    loop: bool,
+    stances: Mapping[str, np.ndarray],
+    heels: Mapping[str, np.ndarray],
 ) -> dict[str, Rotation]:
-    """T world orientations of each foot in ``stances``, whose values (T, 2) say when heel and ball stand."""
+    """T world orientations of each foot in ``stances``, whose values (T, 2) say when heel and ball stand.
+
+    ``heels`` (T,) says how far each foot turns about its heel, see :func:`turning_about_heel`.
+    """
     world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
     frames, cycles = len(qpos), 3 if loop else 1
     out = {}
     for foot, ends in stances.items():
         quats = np.tile(world.xquat[:, body.model.body(body.bones[foot]).id], (cycles, 1))
-        held = held_flat(Rotation.from_quat(quats, scalar_first=True), np.tile(ends, (cycles, 1)), fps)
+        held = held_flat(
+            Rotation.from_quat(quats, scalar_first=True),
+            np.tile(ends, (cycles, 1)),
+            fps,
+            np.tile(heels[foot], cycles),
+        )
         out[foot] = held[frames : 2 * frames] if loop else held
     return out
 
 
-def held_flat(rotation: Rotation, ends: np.ndarray, fps: float) -> Rotation:
-    """Feet that stand are kept from turning about z, unless they pivot; on heel and ball they are laid flat.
+def turning_about_heel(
+    body: Body,
+    qpos: np.ndarray,
+    fps: float,
+    loop_offset: np.ndarray | None,
+    foot: str,
+    ends: np.ndarray,
+) -> np.ndarray:
+    """(T,) from 0, where ``foot`` turns about its ball, to 1, where about its heel: what is slower bears.
 
     ``ends`` (T, 2) says whether heel and ball stand.
+    """
+    world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
+    part = body.model.body(body.bones[foot]).id
+    rotation = Rotation.from_quat(world.xquat[:, part], scalar_first=True)
+    heel, ball = (
+        np.square(path_rate(world.xpos[:, part] + rotation.apply(end), fps, loop_offset)[:, :2]).sum(axis=-1)
+        for end in sole_ends(body, foot)
+    )
+    share = np.where(ends.all(axis=-1), ball / np.maximum(heel + ball, 1e-9), ends @ [1.0, 0.0])
+    edges = "nearest" if loop_offset is None else "wrap"
+    return np.asarray(gaussian_filter1d(share, _HOLD_SMOOTHING * fps, mode=edges))
+
+
+def path_rate(point: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:
+    """Velocity (T, 3) of a path (T, 3) by central differences, across the seam of a loop."""
+    if loop_offset is None:
+        return np.gradient(point, 1.0 / fps, axis=0)
+    padded = np.concatenate([point[-1:] - loop_offset, point, point[:1] + loop_offset])
+    return (padded[2:] - padded[:-2]) * (0.5 * fps)
+
+
+def held_flat(rotation: Rotation, ends: np.ndarray, fps: float, heel: np.ndarray) -> Rotation:
+    """Feet that stand are kept from turning about z, unless they pivot; on heel and ball they are laid flat.
+
+    A flat foot that pivots lifts the end about which it does not turn.
+
+    Args:
+      rotation: T orientations.
+      ends: (T, 2) bool, whether heel and ball stand.
+      fps: frames a second.
+      heel: (T,) as of :func:`turning_about_heel`.
     """
     stands = np.asarray(ends.any(axis=-1))
     if not stands.any():
@@ -89,13 +144,26 @@ def held_flat(rotation: Rotation, ends: np.ndarray, fps: float) -> Rotation:
     lay = Rotation.from_rotvec((flat * tilt / np.maximum(sine, 1e-9))[:, None] * axis)
     ahead = rotation.apply([1.0, 0.0, 0.0])
     yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
-    turn = np.zeros(len(yaw))
+    turn, pivots = np.zeros(len(yaw)), np.zeros(len(yaw))
     for start, stop in intervals(stands):
         if np.ptp(yaw[start:stop]) < _PIVOT:
             turn[start:stop] = yaw[start:stop].mean() - yaw[start:stop]
+        else:
+            pivots[start:stop] = smoothstep(np.abs(np.gradient(yaw)[start:stop] * fps), *_PIVOT_RATE)
     times = np.flatnonzero(stands)
-    turn = _passed(stands, fps) * np.interp(np.arange(len(yaw)), times, turn[times])
-    return Rotation.from_rotvec(turn[:, None] * [0.0, 0.0, 1.0]) * lay * rotation
+    turn = _passed(_widened(stands, fps), fps) * np.interp(np.arange(len(yaw)), times, turn[times])
+    pitch = _PIVOT_TILT * _passed(pivots * flat * (1.0 - 2.0 * heel), fps)
+    return (
+        Rotation.from_rotvec(turn[:, None] * [0.0, 0.0, 1.0])
+        * lay
+        * rotation
+        * Rotation.from_rotvec(pitch[:, None] * [0.0, 1.0, 0.0])
+    )
+
+
+def _widened(held: np.ndarray, fps: float) -> np.ndarray:
+    """``held`` (T,) bool begun earlier and ended later: a foot that lands has ceased to turn."""
+    return np.asarray(binary_dilation(held, iterations=max(1, round(_HOLD_EDGE * fps))))
 
 
 def _passed(held: np.ndarray, fps: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from synthjax.bodies import Body
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
+_TOUCH = 0.005  # m
 _FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
 _FLIGHT_RISE = 0.04  # m
 FLIGHT_EDGE = 0.035  # s
@@ -57,6 +58,25 @@ def surface_points(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.
     if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
         return centre + down + np.array([[-size[1]], [size[1]]]) * axes[:, 2]
     return (centre + down)[None]
+
+
+def touching_points(body: Body, qpos: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Where each of the bodies ``parts`` (P,) touches a floor that it stands on, (T, P, 3) m.
+
+    The middle of its surface points that are at most :data:`_TOUCH` higher than its lowest one; nan without
+    geoms.
+    """
+    model, data = body.model, mujoco.MjData(body.model)
+    geoms = [[g for g in ground_geoms(body) if model.geom_bodyid[g] == part] for part in parts]
+    out = np.full((len(qpos), len(parts), 3), np.nan)
+    for t, q in enumerate(qpos):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        for i, own in enumerate(geoms):
+            if own:
+                points = np.concatenate([surface_points(model, data, g) for g in own])
+                out[t, i] = points[points[:, 2] <= points[:, 2].min() + _TOUCH].mean(axis=0)
+    return out
 
 
 def _reach_down(model: mujoco.MjModel, geom: int, up: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ _POSTURE = {
 }
 _POSTURE_DEFAULT = 0.1
 _ITERATIONS_FIRST, _ITERATIONS = 60, 6
+_LOCKED = np.radians(3.0)  # a knee that is straighter does not find how to bend
 _CONVERGED = 1e-5  # rad and m: each step is a small share of the one before, so no later one matters
 
 
@@ -56,11 +57,22 @@ def refine(body: Body, targets: Targets, qpos: np.ndarray) -> np.ndarray:
     """
     problem = _Problem(body, targets)
     out = np.zeros_like(qpos)
-    for t, q in enumerate(qpos):
+    for t, q in enumerate(_unlocked(body, qpos)):
         problem.configuration.update(q)
         problem.rest.set_target(q)
         problem.advance(t, _ITERATIONS)
         out[t] = problem.configuration.q
+    return out
+
+
+def _unlocked(body: Body, qpos: np.ndarray) -> np.ndarray:
+    """``qpos`` (T, nq) with knees a little bent: no small turn of any joint makes a straight leg shorter."""
+    out = qpos.copy()
+    for name in (joint for joint in body.joints if joint.endswith("LowerLeg_X")):
+        joint = body.model.joint(name)
+        way = 1.0 if joint.range.sum() > 0.0 else -1.0
+        address = joint.qposadr[0]
+        out[:, address] = way * np.maximum(way * out[:, address], _LOCKED)
     return out
 
 

@@ -16,12 +16,12 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
-from synthjax.motion.feet import SIDES, bend_ends, held_orientations
+from synthjax.motion.feet import SIDES, bend_ends, held_orientations, path_rate, turning_about_heel
 from synthjax.motion.ground import flights, floor_level, intervals, lowest_points
 from synthjax.motion.inverse import refine
 from synthjax.motion.kinematics import differentiate, forward_kinematics
 from synthjax.motion.seam import displace, smooth, smoothstep
-from synthjax.motion.stances import steady
+from synthjax.motion.stances import sole_ends, steady
 from synthjax.motion.targets import Targets
 
 _CONTACT_HEIGHT = 0.03  # m, of a hand
@@ -32,6 +32,9 @@ _CLEAR_SPEED = (0.2, 0.8)  # m/s, no clearance below, all of it above
 _SWING_CUTOFF = 10.0  # Hz, of the path of a foot or hand between two contacts
 _LOCK = 0.02  # s, by which a foot stands still before it touches the floor, and after it has left it
 _SHORTEST = 0.05  # s, of a hand's contact or of a gap between two
+_UNREACHED = 0.01  # m, a foot that is left so high does not stand
+_SETTLED = 2  # rounds after which that is judged
+_NOSE_UP = (0.005, 0.02)  # m, of toes over the heel, which alone bears then, whatever the source's did
 _REACH = 0.97  # of the straight limb
 _ROUNDS = 4
 _STRAIGHT = (0.95, 0.98)  # of the straight leg, not smoothed below, all of it above
@@ -61,12 +64,27 @@ def plant(
     loop = loop_offset is not None
     unsupported = _unsupported(body, qpos, fps, loop, stances)
     qpos = _lowered(body, qpos, fps, loop, unsupported)
-    feet = held_orientations(body, qpos, fps, loop, stances)
-    for _ in range(_ROUNDS):
-        targets = _planted_targets(body, qpos, fps, loop_offset, stances, feet, hand_speed)
+    heels = {
+        foot: turning_about_heel(body, qpos, fps, loop_offset, foot, ends) for foot, ends in stances.items()
+    }
+    feet = held_orientations(body, qpos, fps, loop, stances, heels)
+    for turn in range(_ROUNDS):
+        if turn >= _SETTLED:
+            stances = _reached(body, qpos, stances)
+        targets = _planted_targets(body, qpos, fps, loop_offset, stances, feet, heels, hand_speed)
         qpos = bend_ends(body, refine(body, targets, qpos), fps, loop, ("Toes",))
         qpos = _lowered(body, qpos, fps, loop, unsupported)
     return _lowered(body, _without_snaps(body, qpos, fps, loop_offset), fps, loop, unsupported)
+
+
+def _reached(body: Body, qpos: np.ndarray, stances: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """``stances`` that the legs reach: others, lowered in each round, would pull their swings down."""
+    lowest, out = lowest_points(body, qpos), {}
+    for foot, ends in stances.items():
+        parts = [body.bones[bone] for bone in (foot, foot.replace("Foot", "Toes")) if bone in body.bones]
+        height = lowest[:, body.body_ids(tuple(parts))].min(axis=-1)
+        out[foot] = ends & (height < _UNREACHED)[:, None]
+    return out
 
 
 def _unsupported(
@@ -114,6 +132,7 @@ def _planted_targets(
     loop_offset: np.ndarray | None,
     stances: Mapping[str, np.ndarray],
     feet: Mapping[str, Rotation],
+    heels: Mapping[str, np.ndarray],
     hand_speed: float,
 ) -> Targets:
     model = body.model
@@ -131,21 +150,26 @@ def _planted_targets(
         anchor = model.body_pos[toes] if toes != ids[bone] else model.body_ipos[toes]
         point = world.xpos[:, ids[bone]] + rotation.apply(anchor)
         height = np.minimum(lowest[:, ids[bone]], lowest[:, toes])
-        speed = np.linalg.norm(_rate(point, fps, loop_offset)[:, :2], axis=-1)
+        speed = np.linalg.norm(path_rate(point, fps, loop_offset)[:, :2], axis=-1)
         if bone in feet:
-            contact, ball = np.asarray(stances[bone].any(axis=-1)), stances[bone][:, 1]
+            contact, ball = np.asarray(stances[bone].any(axis=-1)), stances[bone] @ [-1, 1] > 0
             clearance = _CLEARANCE * smoothstep(speed, *_CLEAR_SPEED)
         else:
             contact = (height < _CONTACT_HEIGHT) & (speed < min(hand_speed, _HAND_SPEED))
             contact = steady(contact, round(_SHORTEST * fps), loop)
             ball, clearance = np.zeros(len(qpos), dtype=bool), np.zeros(len(qpos))
-        # What bears rolls: the toes of a standing ball, else the foot on its heel, or the hand.
-        radius = point[:, 2] - height
+        # What bears rolls: the toes of a standing ball, else the foot on its heel or flat, or the hand.
+        radius = (point[:, 2] - height)[:, None] * [0.0, 0.0, 1.0]
         roll = np.where(
             ball[:, None],
             _rolling(world.xquat[:, toes], radius, loop),
             _rolling(world.xquat[:, ids[bone]], radius, loop),
         )
+        if bone in feet:
+            lever = rotation.apply(anchor - sole_ends(body, bone)[0])
+            nose_up = smoothstep(lowest[:, toes] - lowest[:, ids[bone]], *_NOSE_UP)
+            about = np.maximum(heels[bone], nose_up)[:, None]
+            roll = about * _rolling(world.xquat[:, ids[bone]], lever, loop) + (1.0 - about) * roll
         shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
         if bone not in feet:
             # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
@@ -175,18 +199,18 @@ def _limb_length(body: Body, end: str) -> float:
     return float(sum(np.linalg.norm(body.model.body(body.bones[bone]).pos) for bone in (lower, end)))
 
 
-def _rolling(quaternions: np.ndarray, radius: np.ndarray, loop: bool) -> np.ndarray:
-    """Steps (T, 2) in m of a point at height ``radius`` (T,) in a part that rolls without slipping.
+def _rolling(quaternions: np.ndarray, lever: np.ndarray, loop: bool) -> np.ndarray:
+    """Steps (T, 2) in m of a point of a part that rolls or turns without slipping.
 
     A foot that leaves over its toes turns about their tips: were its ball held still, the tips would slide.
-    Step t leads from frame t - 1 to t.
+    ``lever`` (T, 3) leads from where the part touches to the point.  Step t leads from frame t - 1 to t.
     """
     rotation = _rotation(quaternions)
     before = _rotation(np.roll(quaternions, 1, axis=0))
     turn = (rotation * before.inv()).as_rotvec()
     if not loop:
         turn[0] = 0.0
-    return np.stack([turn[:, 1] * radius, -turn[:, 0] * radius], axis=-1)
+    return np.asarray(np.cross(turn, lever)[:, :2])
 
 
 def _shift(
@@ -250,14 +274,6 @@ def _eased(path: np.ndarray, held: np.ndarray, fps: float) -> np.ndarray:
     eased = path.copy()
     eased[free] = spsolve(system[free][:, free], right).reshape(-1, 2)
     return eased
-
-
-def _rate(point: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:
-    """Velocity (T, 3) of a path (T, 3) by central differences, across the seam of a loop."""
-    if loop_offset is None:
-        return np.gradient(point, 1.0 / fps, axis=0)
-    padded = np.concatenate([point[-1:] - loop_offset, point, point[:1] + loop_offset])
-    return (padded[2:] - padded[:-2]) * (0.5 * fps)
 
 
 def _rotation(quaternions: np.ndarray) -> Rotation:

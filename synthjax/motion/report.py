@@ -16,12 +16,13 @@ from synthjax.bodies import Body, make_body
 from synthjax.motion.build_clips import read_sources
 from synthjax.motion.clip import Clip
 from synthjax.motion.dynamics import demand
-from synthjax.motion.ground import flights, floor_speed, lowest_points
+from synthjax.motion.ground import flights, lowest_points, touching_points
 from synthjax.motion.kinematics import hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.targets import make_targets
 
+_KEY_BONES = ("Head", "LeftHand", "RightHand", "LeftFoot", "RightFoot")
 _AT_LIMIT = 1e-3  # rad
 _DOWN = 0.005  # m, height below which a part of a foot touches the floor
 
@@ -44,8 +45,12 @@ class ClipReport:
     clip: str
     seconds: float
     loop: bool
-    key_error_mm: float | None  # mean distance of key bodies from the scaled source, relative to the hips
-    skate: float  # m/s, mean horizontal speed on the floor of the foot's parts that touch it
+    # Mean distance of key bodies from the scaled source, its ends brought together, relative to the hips.
+    key_error_mm: float | None
+    closing_mm: (
+        float | None
+    )  # mean distance by which key bodies of a loop's source are moved for its ends to meet
+    skate: float  # m/s, mean horizontal speed of feet and toes on the floor, where they touch it
     penetration_mm: float  # deepest
     float_mm: float  # mean height of the lowest point, flights left out
     seam: float  # m/s, jump of the root's velocity across the loop's seam
@@ -71,6 +76,7 @@ def measure(clip: Clip, motion: SkeletonMotion | None, body: Body) -> ClipReport
         seconds=round(clip.duration, 2),
         loop=clip.loop,
         key_error_mm=None if motion is None else round(_key_error(clip, motion, body), 1),
+        closing_mm=None if motion is None or not motion.loop else round(_closing(motion, body, clip.fps), 1),
         skate=round(_skate(clip, body), 3),
         penetration_mm=round(1000.0 * max(0.0, -lowest.min()), 1),
         float_mm=round(1000.0 * float(np.abs(lowest[supported]).mean()), 1),
@@ -86,21 +92,31 @@ def measure(clip: Clip, motion: SkeletonMotion | None, body: Body) -> ClipReport
 
 def _key_error(clip: Clip, motion: SkeletonMotion, body: Body) -> float:
     """Millimetres."""
-    targets = make_targets(motion, body, clip.fps)
-    ids = {name: i for i, name in enumerate(clip.body_names)}
-    hips = targets.positions["Hips"][: clip.num_frames]
-    errors = []
-    for bone in ("Head", "LeftHand", "RightHand", "LeftFoot", "RightFoot"):
-        wanted = targets.positions[bone][: clip.num_frames] - hips
-        reached = clip.xpos[:, ids[body.bones[bone]]] - clip.xpos[:, ids[body.bones["Hips"]]]
-        errors.append(np.linalg.norm(reached - wanted, axis=-1))
-    return 1000.0 * float(np.mean(errors))
+    ids = [list(clip.body_names).index(body.bones[bone]) for bone in _KEY_BONES]
+    reached = clip.xpos[:, ids] - clip.xpos[:, [list(clip.body_names).index(body.bones["Hips"])]]
+    wanted = _key_bodies(motion, body, clip.fps)[: clip.num_frames]
+    return 1000.0 * float(np.linalg.norm(reached - wanted, axis=-1).mean())
+
+
+def _closing(motion: SkeletonMotion, body: Body, fps: float) -> float:
+    """Millimetres."""
+    open_ended = dataclasses.replace(motion, loop=False)
+    moved = _key_bodies(motion, body, fps) - _key_bodies(open_ended, body, fps)
+    return 1000.0 * float(np.linalg.norm(moved, axis=-1).mean())
+
+
+def _key_bodies(motion: SkeletonMotion, body: Body, fps: float) -> np.ndarray:
+    """(T, 5, 3) m from the hips, both ends included."""
+    positions = make_targets(motion, body, fps).positions
+    return np.stack([positions[bone] - positions["Hips"] for bone in _KEY_BONES], axis=1)
 
 
 def _skate(clip: Clip, body: Body) -> float:
     feet = body.body_ids(body.feet)
     down = lowest_points(body, clip.qpos)[:, feet] < _DOWN
-    speed = floor_speed(clip.xpos[:, feet], clip.linvel[:, feet], clip.angvel[:, feet])
+    # Below the ankle a foot that turns on its ball moves fast, but it does not touch there.
+    lever = touching_points(body, clip.qpos, feet) - clip.xpos[:, feet]
+    speed = np.linalg.norm((clip.linvel[:, feet] + np.cross(clip.angvel[:, feet], lever))[..., :2], axis=-1)
     return float(speed[down].mean()) if down.any() else 0.0
 
 
@@ -125,6 +141,7 @@ _COLUMNS = {
     "seconds": "s",
     "loop": "loop",
     "key_error_mm": "key bodies mm",
+    "closing_mm": "loop closing mm",
     "skate": "skate m/s",
     "penetration_mm": "penetration mm",
     "float_mm": "off the floor mm",
@@ -159,7 +176,7 @@ def to_markdown(reports: list[ClipReport]) -> str:
     for report in reports:
         row = _row(report)
         row["loop"] = "yes" if report.loop else "no"
-        lines.append(f"| {' | '.join(str(row[key]) for key in _COLUMNS)} |")
+        lines.append(f"| {' | '.join('-' if row[key] is None else str(row[key]) for key in _COLUMNS)} |")
     return "\n".join(lines)
 
 

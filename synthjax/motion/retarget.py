@@ -7,6 +7,7 @@ import numpy as np
 from synthjax.bodies import Body
 from synthjax.motion.clip import Clip
 from synthjax.motion.derive import make_clip
+from synthjax.motion.drift import without_drift
 from synthjax.motion.feet import bend_ends
 from synthjax.motion.inverse import solve
 from synthjax.motion.kinematics import hinge_limits
@@ -14,7 +15,7 @@ from synthjax.motion.planting import plant
 from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.stances import find_stances
-from synthjax.motion.targets import make_targets
+from synthjax.motion.targets import demand_bones, make_targets
 
 FPS = 60.0
 _SMOOTHING = 0.02  # s, standard deviation: takes out the kinks of spliced sources
@@ -26,6 +27,9 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     Raises:
       UserError: the motion lacks bones that retargeting needs.
     """
+    demand_bones(motion)
+    stances = find_stances(motion, body, fps)
+    motion = without_drift(motion, body, fps, stances)
     targets = make_targets(motion, body, fps)
     qpos = solve(body, targets)
     offset = None
@@ -34,7 +38,7 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     qpos = smooth(qpos, _SMOOTHING * fps, offset)
     qpos = bend_ends(body, qpos, fps, motion.loop)
     # A loop comes without its closing frame.
-    stances = {foot: ends[: len(qpos)] for foot, ends in find_stances(motion, body, fps).items()}
+    stances = {foot: ends[: len(qpos)] for foot, ends in stances.items()}
     qpos = plant(body, qpos, fps, offset, stances, motion.stance_speed)
     # Closing and smoothing may have carried a hinge a little beyond its stop.
     qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)

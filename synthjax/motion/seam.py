@@ -7,6 +7,7 @@ import itertools
 import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from synthjax.motion.kinematics import differentiate
 
@@ -22,22 +23,44 @@ def close_cycle(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np
     taken out by a bump c(t) of half width h, c = jump h/4 (1 - |t|/h)^2, whose slope jumps by
     -jump at t = 0 and which meets zero smoothly: half of the jump is borne by either side.
     """
-    frames, dt = len(qpos) - 1, 1.0 / fps
     offset = (qpos[-1, :3] - qpos[0, :3]) * np.array([1.0, 1.0, 0.0])
     goal = qpos[0].copy()
     goal[:3] += offset
     mismatch = differentiate(model, qpos[-1], goal, 1.0)
-    share = np.arange(frames + 1) / frames - 0.5
-    closed = displace(model, qpos, share[:, None] * mismatch)
+    closed = displace(model, qpos, _share(len(qpos)) * mismatch)
+    steps = np.stack([differentiate(model, a, b, 1.0 / fps) for a, b in itertools.pairwise(closed)])
+    return displace(model, closed, _bump(len(qpos), fps) * _jump(steps))[:-1], offset
 
-    # One-sided second-order differences at both ends.
-    steps = [differentiate(model, a, b, dt) for a, b in itertools.pairwise(closed)]
-    jump = (1.5 * steps[0] - 0.5 * steps[1]) - (1.5 * steps[-1] - 0.5 * steps[-2])
-    closed = closed[:-1]
-    distance = np.minimum(np.arange(frames), frames - np.arange(frames)) * dt
-    half = min(_BLEND, 0.5 * frames * dt)
-    bump = 0.25 * half * np.maximum(0.0, 1.0 - distance / half) ** 2
-    return displace(model, closed, bump[:, None] * jump), offset
+
+def close_path(path: np.ndarray, fps: float) -> np.ndarray:
+    """``path`` (T + 1, K) closed as by :func:`close_cycle`: its last row becomes the first one."""
+    closed = path + _share(len(path)) * (path[0] - path[-1])
+    return np.asarray(closed + _bump(len(path), fps) * _jump(np.diff(closed, axis=0) * fps))
+
+
+def close_turns(rotation: Rotation, fps: float) -> Rotation:
+    """T + 1 orientations closed as by :func:`close_cycle`: the last one becomes the first one."""
+    frames = len(rotation)
+    closed = rotation * Rotation.from_rotvec(_share(frames) * (rotation[-1].inv() * rotation[0]).as_rotvec())
+    steps = (closed[:-1].inv() * closed[1:]).as_rotvec() * fps
+    return closed * Rotation.from_rotvec(_bump(frames, fps) * _jump(steps))
+
+
+def _share(frames: int) -> np.ndarray:
+    """(T + 1, 1) of what is spread over a cycle, its closing frame included."""
+    return np.linspace(-0.5, 0.5, frames)[:, None]
+
+
+def _jump(steps: np.ndarray) -> np.ndarray:
+    """(K,) velocity at the start less that at the end, by one-sided differences of ``steps`` (T, K)."""
+    return np.asarray((1.5 * steps[0] - 0.5 * steps[1]) - (1.5 * steps[-1] - 0.5 * steps[-2]))
+
+
+def _bump(frames: int, fps: float) -> np.ndarray:
+    """(T + 1, 1) seconds by which a velocity jump at the seam displaces."""
+    distance = np.minimum(np.arange(frames), np.arange(frames)[::-1]) / fps
+    half = min(_BLEND, 0.5 * (frames - 1) / fps)
+    return np.asarray(0.25 * half * np.maximum(0.0, 1.0 - distance / half)[:, None] ** 2)
 
 
 def displace(model: mujoco.MjModel, qpos: np.ndarray, tangent: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
 from synthjax.motion.ground import ground_geoms, intervals, surface_points
@@ -29,12 +30,9 @@ def find_stances(motion: SkeletonMotion, body: Body, fps: float) -> dict[str, np
 
     A stance begins and ends at two heights and two speeds of its own, so that noise does not split it.
     """
-    points, rotations = resample_motion(motion, fps)
-    scale = body_scale(motion, body)
+    soles, rotations = sole_paths(motion, body, fps)
     height, speed = {}, {}
-    for foot in FEET:
-        ankle = scale * points[foot]
-        sole = np.stack([ankle + rotations[foot].apply(end) for end in _sole_ends(body, foot)], axis=1)
+    for foot, sole in soles.items():
         height[foot] = sole[..., 2]
         speed[foot] = np.linalg.norm(np.gradient(sole, 1.0 / fps, axis=0)[..., :2], axis=-1)
     slow = np.concatenate(
@@ -53,7 +51,20 @@ def find_stances(motion: SkeletonMotion, body: Body, fps: float) -> dict[str, np
     return stances
 
 
-def _sole_ends(body: Body, foot: str) -> list[np.ndarray]:
+def sole_paths(
+    motion: SkeletonMotion, body: Body, fps: float
+) -> tuple[dict[str, np.ndarray], dict[str, Rotation]]:
+    """Foot -> paths (T, 2, 3) in m of heel and ball at the size of ``body``, and T orientations."""
+    points, rotations = resample_motion(motion, fps, FEET)
+    scale = body_scale(motion, body)
+    paths = {}
+    for foot in FEET:
+        ends = [scale * points[foot] + rotations[foot].apply(end) for end in sole_ends(body, foot)]
+        paths[foot] = np.stack(ends, axis=1)
+    return paths, rotations
+
+
+def sole_ends(body: Body, foot: str) -> list[np.ndarray]:
     """Heel and ball in the axes of the foot, m; the ball is below the joint of the toes, or the tip."""
     model, data = body.model, mujoco.MjData(body.model)
     mujoco.mj_kinematics(model, data)

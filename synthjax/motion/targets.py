@@ -7,6 +7,8 @@ proportions and the rest pose of the source do not matter.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -15,6 +17,7 @@ from scipy.spatial.transform import Rotation, RotationSpline
 
 from synthjax.bodies import Body
 from synthjax.errors import UserError
+from synthjax.motion.seam import close_path, close_turns
 from synthjax.motion.skeleton import SkeletonMotion
 
 SPINE = ("Spine", "Chest", "UpperChest")
@@ -42,15 +45,11 @@ class Targets:
 def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
     """Targets for ``body``, resampled to ``fps``, starting at xy = 0 with heading +x.
 
-    The cycle (or the clip) is stretched to a whole number of frames.  Raises :class:`UserError` if
+    The cycle (or the clip) is stretched to a whole number of frames.  The ends of a looping motion are
+    brought together: its last frame is the first one, moved in xy.  Raises :class:`UserError` if
     the motion lacks a bone that retargeting needs.
     """
-    needed = {"Hips", "Neck", *(bone for limb in LIMBS for bone in limb)}
-    missing = sorted(needed - set(motion.bones))
-    if missing:
-        raise UserError(
-            f"Motion '{motion.name}' lacks the bones {', '.join(missing)}: map them to the source's names."
-        )
+    demand_bones(motion)
     points, orientation = resample_motion(motion, fps)
     rest = _rest_positions(body)
     chest = next(bone for bone in ("UpperChest", "Chest", "Spine") if bone in motion.bones)
@@ -85,20 +84,34 @@ def make_targets(motion: SkeletonMotion, body: Body, fps: float) -> Targets:
             positions[stop] = positions[start] + length * along / np.linalg.norm(
                 along, axis=-1, keepdims=True
             )
-    return _face_forward(Targets(fps, positions, rotations, motion.loop))
+    targets = _face_forward(Targets(fps, positions, rotations, motion.loop))
+    return _closed(targets) if motion.loop else targets
 
 
-def resample_motion(motion: SkeletonMotion, fps: float) -> tuple[dict[str, np.ndarray], dict[str, Rotation]]:
-    """Cubic splines of joint positions and orientations, both ends included."""
+def demand_bones(motion: SkeletonMotion) -> None:
+    """Raises :class:`UserError` if ``motion`` lacks bones that retargeting needs."""
+    needed = {"Hips", "Neck", *(bone for limb in LIMBS for bone in limb)}
+    missing = sorted(needed - set(motion.bones))
+    if missing:
+        raise UserError(
+            f"Motion '{motion.name}' lacks the bones {', '.join(missing)}: map them to the source's names."
+        )
+
+
+def resample_motion(
+    motion: SkeletonMotion, fps: float, bones: Sequence[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Rotation]]:
+    """Cubic splines of joint positions and orientations of ``bones``, by default all, both ends included."""
     frames = round(motion.duration * fps) + 1
     old = np.linspace(0.0, 1.0, len(motion.positions))
     new = np.linspace(0.0, 1.0, frames)
-    positions = CubicSpline(old, motion.positions)(new)
+    ids = {bone: motion.index(bone) for bone in (motion.bones if bones is None else bones)}
+    positions = {bone: CubicSpline(old, motion.positions[:, i])(new) for bone, i in ids.items()}
     orientation = {
         bone: RotationSpline(old, Rotation.from_quat(motion.rotations[:, i], scalar_first=True))(new)
-        for i, bone in enumerate(motion.bones)
+        for bone, i in ids.items()
     }
-    return {bone: positions[:, i] for i, bone in enumerate(motion.bones)}, orientation
+    return positions, orientation
 
 
 def _rest_positions(body: Body) -> dict[str, np.ndarray]:
@@ -133,3 +146,31 @@ def _face_forward(targets: Targets) -> Targets:
         positions={bone: turn.apply(p - origin) for bone, p in targets.positions.items()},
         rotations={bone: turn * r for bone, r in targets.rotations.items()},
     )
+
+
+def _closed(targets: Targets) -> Targets:
+    """A cycle whose last frame is its first one moved in xy; limbs keep their lengths.
+
+    Hips are closed in the world and all else as seen from them, so that a figure that ends turned is
+    turned back as a whole.
+    """
+    fps, hips = targets.fps, targets.rotations["Hips"]
+    closed_hips = close_turns(hips, fps)
+    root = targets.positions["Hips"]
+    forward = np.linspace(0.0, 1.0, len(root))[:, None] * (root[-1] - root[0]) * [1.0, 1.0, 0.0]
+    positions = {"Hips": close_path(root - forward, fps) + forward}
+    for bone in targets.positions.keys() - {"Hips"}:
+        seen = hips.inv().apply(targets.positions[bone] - root)
+        positions[bone] = positions["Hips"] + closed_hips.apply(close_path(seen, fps))
+    for limb in LIMBS:
+        for start, stop in itertools.pairwise(limb):
+            along = positions[stop] - positions[start]
+            length = np.linalg.norm(targets.positions[stop][0] - targets.positions[start][0])
+            positions[stop] = positions[start] + length * along / np.linalg.norm(
+                along, axis=-1, keepdims=True
+            )
+    rotations = {
+        bone: closed_hips * close_turns(hips.inv() * rotation, fps)
+        for bone, rotation in targets.rotations.items()
+    }
+    return Targets(fps, positions, rotations, loop=True)
