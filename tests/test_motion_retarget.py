@@ -87,6 +87,24 @@ def test_a_source_without_a_needed_bone_is_refused(body: Body) -> None:
         retarget(motion, body)
 
 
+@pytest.mark.parametrize(("frames", "loop"), [(1, False), (2, True), (3, True), (4, False)])
+def test_a_motion_that_hardly_lasts_is_refused(body: Body, frames: int, loop: bool) -> None:
+    from synthjax.motion.retarget import retarget
+
+    brief = dataclasses.replace(standing(frames), loop=loop, fps=60.0)
+    with pytest.raises(UserError, match=r"'standing' lasts .* s: a clip needs at least 0\.1 s"):
+        retarget(brief, body)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_the_shortest_motion_gives_a_clip(body: Body, loop: bool) -> None:
+    from synthjax.motion.retarget import retarget
+
+    clip = retarget(dataclasses.replace(standing(7), loop=loop, fps=60.0), body)
+    assert clip.num_frames == (6 if loop else 7)
+    assert np.isfinite(clip.qpos).all()
+
+
 def test_a_leg_that_lands_nearly_straight_does_not_snap(body: Body) -> None:
     from synthjax.motion.report import measure
     from synthjax.motion.retarget import retarget

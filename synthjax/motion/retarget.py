@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthjax.bodies import Body
+from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.motion.derive import make_clip
 from synthjax.motion.drift import without_drift
@@ -19,14 +20,19 @@ from synthjax.motion.targets import demand_bones, make_targets
 
 FPS = 60.0
 _SMOOTHING = 0.02  # s, standard deviation: takes out the kinks of spliced sources
+_SHORTEST = 0.1  # s: of fewer than a handful of frames there are no velocities to speak of
 
 
 def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     """``motion`` on ``body``: inverse kinematics, a closed cycle, feet on the floor.
 
     Raises:
-      UserError: the motion lacks bones that retargeting needs.
+      UserError: the motion lacks bones that retargeting needs, or hardly lasts.
     """
+    if motion.duration < _SHORTEST:
+        raise UserError(
+            f"Motion '{motion.name}' lasts {motion.duration:.2g} s: a clip needs at least {_SHORTEST} s."
+        )
     demand_bones(motion)
     stances = find_stances(motion, body, fps)
     motion = without_drift(motion, body, fps, stances)
