@@ -68,10 +68,15 @@ class Sequence:
         self._state = (1664525 * self._state + 1013904223) % 2**32
         return self._state / 2**32
 
-    def standard_normal(self, size: int) -> np.ndarray:
-        return np.array([sum((self._next() for _ in range(12)), -6.0) for _ in range(size)])
+    def standard_normal(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
+        numbers = [
+            sum((self._next() for _ in range(12)), -6.0) for _ in range(math.prod(np.atleast_1d(size)))
+        ]
+        return np.array(numbers, dtype).reshape(size)
 
-    def integers(self, count: int) -> int:
+    def integers(self, count: int, size: int | None = None) -> Any:
+        if size is not None:
+            return np.array([self.integers(count) for _ in range(size)])
         return int(self._next() * count)
 
     def permutation(self, count: int) -> np.ndarray:
@@ -95,7 +100,7 @@ def observe(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def reward(given: dict[str, Any]) -> dict[str, Any]:
-    """It ends where a joint goes far, for one start in three, and a while after the beginning."""
+    """It ends where a joint goes far, and a while after the beginning of the reference."""
     target = 0.4 * jnp.sin(0.3 * given["carried"] + jnp.arange(ACTIONS))
     change = given["action"] - given["previous_action"]
     error, effort = given["qpos"] - target, jnp.sum(change * change)[None]
@@ -109,9 +114,19 @@ def reward(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("toy")
+    return {algorithm: written(algorithm, folder / f"{algorithm}.zip") for algorithm in ("ppo", "sac")}
+
+
+@pytest.fixture(scope="module")
+def file(files: dict[str, Path]) -> Path:
+    return files["ppo"]
+
+
+def written(algorithm: str, path: Path) -> Path:
     """A small bundle with everything that learning needs."""
-    agent, joints = agent_of("ppo", "plain"), (ACTIONS,)
+    agent, joints = agent_of(algorithm, "plain"), (ACTIONS,)
     state, rng = fresh(agent), np.random.default_rng(0)
     tuning, seen = tuning_of(agent, state), {"observation": (1, OBS)}
     vectors = {name: vector.shape for name, vector in tuning.start.items()}
@@ -135,6 +150,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files |= {"params.bin": params, "starts.bin": starts.tobytes(), "body.xml": BODY}
     fields = copy.deepcopy(bundles.ACTING) | {
         "name": "toy",
+        "agent": {"algorithm": algorithm},
         "body": {"hash": hashlib.sha256(BODY).hexdigest()[:12]},
         "timing": {"sim_dt": SIM_DT, "n_substeps": SUBSTEPS, "control_dt": SIM_DT * SUBSTEPS},
         "observation": {
@@ -150,7 +166,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "joints": JOINTS,
             "gains": GAINS.tolist(),
             "scale": SCALE.tolist(),
-            "squash": "none",
+            "squash": "tanh" if agent.squashes else "none",
             "limit": None,
         },
         "finetune": {
@@ -172,7 +188,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "max_steps": 15,
         },
     }
-    path = tmp_path_factory.mktemp("toy") / "toy.zip"
     write_bundle(files, bundles.head() | fields, path, TRAINING)
     return path
 
@@ -198,7 +213,15 @@ def lived(
     monkeypatch.setattr(actor.Actor, "judge", counted)
     bundle, change = load_bundle(file), BodyChange()
     first, places = shipped(bundle), starts(bundle)
-    config = LearningConfig(rollout_steps=ROLLOUT, epochs=2, episodes=4, kl_bound=bound, round_kl=round_kl)
+    config = LearningConfig(
+        rollout_steps=ROLLOUT,
+        epochs=2,
+        episodes=4,
+        kl_bound=bound,
+        round_kl=round_kl,
+        samples_per_step=2.0,
+        capacity=1024,
+    )
     shuffling: Any = Sequence(2)
     exploration: Any = Sequence(1)
     learner = Learner(
@@ -228,12 +251,21 @@ def live(
     return out, np.fromfile(last, np.float32)
 
 
-@pytest.mark.parametrize(("bound", "round_kl"), [(1e6, 0.1), (0.02, 0.006)])
+@pytest.mark.parametrize(
+    ("algorithm", "bound", "round_kl"),
+    [("ppo", 1e6, 0.1), ("ppo", 0.02, 0.006), ("sac", 1e6, 0.1), ("sac", 1e-3, 0.1)],
+)
 def test_a_life_is_that_of_python(
-    program: Path, file: Path, tmp_path: Path, bound: float, round_kl: float, monkeypatch: pytest.MonkeyPatch
+    program: Path,
+    files: dict[str, Path],
+    tmp_path: Path,
+    algorithm: str,
+    bound: float,
+    round_kl: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rollouts, train steps, both bounds, judgement and what is taken, over six rounds."""
-    rounds = 6
+    """Rollouts, replay, train steps, both bounds, judgement and what is taken, over six rounds."""
+    rounds, file = 6, files[algorithm]
     expected, ends = lived(file, rounds, bound, round_kl, monkeypatch)
     out, learned = live(program, file, tmp_path, rounds, bound, round_kl)
     assert out[-1] == f"{SUBSTEPS} 0"
@@ -246,7 +278,8 @@ def test_a_life_is_that_of_python(
     off = np.linalg.norm(learned - expected.snapshot.params)
     assert off <= 1e-3 * np.linalg.norm(way)
     # It had something to decide.
-    assert {row.taken for row in expected.rounds} == {True, False}
+    decisions = {True, False} if algorithm == "ppo" else {bound < 1.0}
+    assert {row.taken for row in expected.rounds} == decisions
     assert any(row.shrunk < 1.0 for row in expected.rounds) == (bound < 1.0)
     assert (expected.steps < 4 * rounds) == (round_kl < 0.1)
     assert min(ends.values()) > 5
@@ -287,9 +320,9 @@ def test_rounds_run_beside_the_frames(program: Path, file: Path, tmp_path: Path)
 def test_other_algorithms_are_refused(program: Path, file: Path, tmp_path: Path) -> None:
     bundle = load_bundle(file)
     fields = {name: value for name, value in bundle.manifest.items() if name not in ("format", "files")}
-    write_bundle(bundle.files, fields | {"agent": {"algorithm": "sac"}}, tmp_path / "sac.zip", TRAINING)
+    write_bundle(bundle.files, fields | {"agent": {"algorithm": "dqn"}}, tmp_path / "dqn.zip", TRAINING)
     given = (tmp_path / "to", tmp_path / "kept", 0, 1.0, 1.0, -1, tmp_path / "p")
-    assert "is of sac: this loop goes on" in refusal(program, "live", tmp_path / "sac.zip", *given)
+    assert "is of dqn: only those of ppo and sac" in refusal(program, "live", tmp_path / "dqn.zip", *given)
 
 
 def test_what_cannot_be_kept_is_told(program: Path, file: Path, tmp_path: Path) -> None:

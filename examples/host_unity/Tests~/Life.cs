@@ -106,7 +106,7 @@ static class Life
         using (var skill = new LearningSkill("toy", launch, body, second, LiteRtModel.Open, args[3], learner => new InlineWorker(learner)))
         {
             double bound = double.Parse(args[5], CultureInfo.InvariantCulture), roundKl = double.Parse(args[6], CultureInfo.InvariantCulture);
-            skill.Config = new LearningConfig { RolloutSteps = 512, Epochs = 2, Episodes = 4, KlBound = bound, RoundKl = roundKl };
+            skill.Config = new LearningConfig { RolloutSteps = 512, Epochs = 2, Episodes = 4, KlBound = bound, RoundKl = roundKl, SamplesPerStep = 2.0, Capacity = 1024 };
             skill.Exploration = new Sequence(1);
             skill.Shuffling = new Sequence(2);
             if (!skill.Initialize()) throw new InvalidOperationException("not ready");

@@ -14,6 +14,7 @@ namespace Synthjax
         readonly INamedModel shipped;
         readonly DeployedPolicy tuned;
         readonly float[] parameters;
+        readonly LearningAgent agent;
         readonly bool[] active;
         readonly double bound;
 
@@ -25,11 +26,13 @@ namespace Synthjax
 
         /// <param name="tuned">judges the other policies; whoever uses it beside this sets its parameters</param>
         /// <param name="parameters">of the shipped policy</param>
-        public Anchor(Bundle bundle, OpenModel open, DeployedPolicy tuned, float[] parameters, double bound)
+        /// <param name="agent">says which part of them is drawn back</param>
+        public Anchor(Bundle bundle, OpenModel open, DeployedPolicy tuned, float[] parameters, LearningAgent agent, double bound)
         {
             shipped = DeployedPolicy.Open(bundle, open, DeployedPolicy.PolicyFile, "infer");
             this.tuned = tuned;
             this.parameters = parameters;
+            this.agent = agent;
             this.bound = bound;
             active = Array.ConvertAll(Json.Floats(Json.Get(Json.Get(bundle.Manifest, "action"), "gains")), gain => gain > 0f);
         }
@@ -51,7 +54,8 @@ namespace Synthjax
             Share = 1.0;
             for (int attempt = 0; attempt < Projections && !Found; attempt++)
             {
-                for (int i = 0; i < own.Length; i++) learned[i] = parameters[i] + (float)Share * (own[i] - parameters[i]);
+                for (int i = agent.AnchoredStart; i < agent.AnchoredStart + agent.AnchoredSize; i++)
+                    learned[i] = parameters[i] + (float)Share * (own[i] - parameters[i]);
                 tuned.Use(learned);
                 Kl = Divergence(observations, means, deviations);
                 yield return null;

@@ -145,6 +145,9 @@ namespace Synthjax
             infer.Run();
         }
 
+        /// <summary>Number of floats of an output of the model; 0 if there is none of that name.</summary>
+        public int OutputSize(string name) => infer.OutputSize(name);
+
         /// <summary>An output of the model for the last finite observation, such as "mean".</summary>
         public void Output(string name, float[] values) => infer.Get(name, values);
 

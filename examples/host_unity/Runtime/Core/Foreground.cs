@@ -9,37 +9,27 @@ namespace Synthjax
     /// </summary>
     public sealed class Foreground
     {
-        /// <summary>What an action was chosen by, and the action.</summary>
-        sealed class Choice
-        {
-            public float[] Observation, Mean, Action;
-            public double Value;
-        }
-
         readonly EpisodeActor actor;
         readonly Learner learner;
         readonly ILearningWorker worker;
         readonly IReadOnlyList<EpisodeStart> starts;
         readonly IDraws draws;
-        readonly int size;
         readonly float[] noise, value = new float[1];
         Snapshot used;
         Rollout rollout;
-        Choice choice; // of the control step that goes on; null if its action is one that was repeated
-        float[] control;
+        Seen chosen; // what the action that goes on was chosen by; null if it is one that was repeated
+        float[] action, control;
 
-        /// <param name="size">control steps of a rollout</param>
         public Foreground(
-            EpisodeActor actor, Learner learner, ILearningWorker worker, IReadOnlyList<EpisodeStart> starts, IDraws draws, int size)
+            EpisodeActor actor, Learner learner, ILearningWorker worker, IReadOnlyList<EpisodeStart> starts, IDraws draws)
         {
             this.actor = actor;
             this.learner = learner;
             this.worker = worker;
             this.starts = starts;
             this.draws = draws;
-            this.size = size;
             noise = new float[actor.Policy.ActionSize];
-            rollout = NewRollout();
+            rollout = learner.NewRollout();
         }
 
         /// <summary>Whether full rollouts are learned from.</summary>
@@ -57,8 +47,8 @@ namespace Synthjax
         public float[] Next()
         {
             Outcome outcome = actor.Judge();
-            Choice done = choice;
-            double? following = null;
+            Seen before = chosen, following = null;
+            float[] taken = action;
             if (outcome.Terminated) Begin();
             else if (outcome.Truncated)
             {
@@ -66,17 +56,17 @@ namespace Synthjax
                 if (DeployedPolicy.AllFinite(seen))
                 {
                     actor.Policy.Infer(seen);
-                    following = Value();
+                    following = Made(seen);
                 }
                 Begin();
             }
             else
             {
                 Act(actor.Observe());
-                following = choice?.Value;
+                following = chosen;
             }
-            if (done == null) return control;
-            rollout.Add(done.Observation, done.Mean, done.Value, done.Action, outcome, following);
+            if (before == null) return control;
+            rollout.Add(before, taken, outcome, following);
             if (rollout.Full) HandOver();
             return control;
         }
@@ -90,29 +80,26 @@ namespace Synthjax
             int repeated = policy.Repeated;
             control = actor.Act(observation, noise);
             // Of an action that is only repeated nothing is learned: the policy has not chosen it.
-            choice = null;
-            if (policy.Repeated != repeated) return;
-            choice = new Choice
-            {
-                Observation = (float[])observation.Clone(), Mean = new float[noise.Length], Action = (float[])policy.Action.Clone(),
-                Value = Value(),
-            };
-            policy.Output("mean", choice.Mean);
+            chosen = policy.Repeated == repeated ? Made(observation) : null;
+            action = (float[])policy.Action.Clone();
         }
 
-        double Value()
+        /// <summary>What the model has made of the observation that it was just run on.</summary>
+        Seen Made(float[] observation)
         {
+            var seen = new Seen { Observation = (float[])observation.Clone(), Mean = new float[noise.Length] };
+            actor.Policy.Output("mean", seen.Mean);
+            if (actor.Policy.OutputSize("value") == 0) return seen;
             actor.Policy.Output("value", value);
-            return value[0];
+            seen.Value = value[0];
+            return seen;
         }
 
         void HandOver()
         {
             // While the worker is busy, or nothing is to be learned, what is newest counts.
             if (Learning && !worker.Busy) worker.Learn(rollout);
-            rollout = NewRollout();
+            rollout = learner.NewRollout();
         }
-
-        Rollout NewRollout() => new Rollout(size, actor.Policy.ObservationSize, actor.Policy.ActionSize);
     }
 }

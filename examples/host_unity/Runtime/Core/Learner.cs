@@ -7,8 +7,10 @@ namespace Synthjax
     public sealed class LearningConfig
     {
         public int RolloutSteps = 2048; // control steps of a round
-        public int Epochs = 4; // over them
-        public double RoundKl = 0.1; // nats per action, from which on the policy that has acted is left no further
+        public int Epochs = 4; // over them; PPO
+        public double RoundKl = 0.1; // nats per action, from which on the policy that has acted is left no further; PPO
+        public double SamplesPerStep = 4.0; // update-to-data ratio: transitions learned from per control step; SAC
+        public int Capacity = 32768; // transitions that the replay holds, the newest ones; SAC
         public double KlBound = 40.0; // nats per action, of the divergence from the shipped policy
         public int Episodes = 16; // held out, by which a policy is judged
         public int ControlStepsPerTurn = 8; // of those episodes between two admissions, about a train step's time
@@ -58,7 +60,7 @@ namespace Synthjax
         readonly ISteppedBody body;
         readonly int substeps;
         readonly IReadOnlyList<EpisodeStart> heldOut;
-        readonly PpoRound train;
+        readonly LearningAgent agent;
         readonly Anchor anchor;
         readonly Action<Snapshot> accepted;
         volatile Snapshot current;
@@ -68,6 +70,8 @@ namespace Synthjax
 
         /// <summary>The policy that acts; from any thread.</summary>
         public Snapshot Current => current;
+        /// <summary>An empty rollout; from any thread.</summary>
+        public Rollout NewRollout() => agent.NewRollout();
         /// <summary>What came of the last round, or null; from any thread.</summary>
         public RoundResult Last => last;
 
@@ -89,9 +93,9 @@ namespace Synthjax
             this.substeps = substeps;
             this.heldOut = heldOut;
             this.accepted = accepted;
-            train = new PpoRound(tuning, task, config, draws);
+            agent = LearningAgent.Of(tuning, task, config, draws);
             judge = new EpisodeActor(bundle, open, task, policy, body);
-            anchor = new Anchor(bundle, open, policy, shipped, config.KlBound);
+            anchor = new Anchor(bundle, open, policy, shipped, agent, config.KlBound);
             current = new Snapshot(tuning.Copied(), 0, 0.0);
         }
 
@@ -108,8 +112,8 @@ namespace Synthjax
                 foreach (object piece in Episodes(current.Parameters, best)) yield return piece;
             }
             tuning.Restore(current.Vectors);
-            foreach (object piece in train.Learn(rollout)) yield return piece;
-            if (!train.Finite)
+            foreach (object piece in agent.Learn(rollout)) yield return piece;
+            if (!agent.Finite)
             {
                 Note(false, null, current.Kl, 0.0);
                 yield break;
@@ -160,7 +164,7 @@ namespace Synthjax
         {
             last = new RoundResult
             {
-                Number = ++rounds, Steps = train.Steps, Taken = taken, Reward = reward, Best = Mean(best), Kl = kl, Share = share,
+                Number = ++rounds, Steps = agent.Steps, Taken = taken, Reward = reward, Best = Mean(best), Kl = kl, Share = share,
             };
         }
 

@@ -75,7 +75,7 @@ namespace Synthjax
                 bundle, open, task, tuning, shipped, judged, second, FrameSkip, heldOut, Config, Shuffling, taken => tuning.Save(kept));
             var loaded = new EpisodeActor(bundle, open, task, acting, body);
             Worker = start(Learner);
-            Foreground = new Foreground(loaded, Learner, Worker, own, Exploration, Config.RolloutSteps);
+            Foreground = new Foreground(loaded, Learner, Worker, own, Exploration);
             actor = loaded;
             return true;
         }

@@ -14,6 +14,11 @@ namespace Synthjax
     {
         public const string StartsFile = "starts.bin", RewardFile = "reward.tflite";
 
+        /// <summary>"ppo" or "sac".</summary>
+        public string Algorithm { get; }
+        /// <summary>Where the policy lies in "params"; of SAC.</summary>
+        public int PolicyStart { get; }
+        public int PolicySize { get; }
         /// <summary>Control steps of an episode, after which its value is bootstrapped.</summary>
         public int MaxSteps { get; }
         public IReadOnlyList<EpisodeStart> Starts { get; }
@@ -26,9 +31,15 @@ namespace Synthjax
         public LearningTask(Bundle bundle)
         {
             object tuning = Json.Get(bundle.Manifest, "finetune");
-            string algorithm = Json.Get(Json.Get(bundle.Manifest, "agent"), "algorithm") as string;
-            if (algorithm != "ppo")
-                throw new BundleException($"The bundle's policy is of {algorithm ?? "nothing"}: this loop goes on learning with PPO alone.");
+            Algorithm = Json.Get(Json.Get(bundle.Manifest, "agent"), "algorithm") as string;
+            if (Algorithm != "ppo" && Algorithm != "sac")
+                throw new BundleException($"The bundle's policy is of {Algorithm ?? "nothing"}: only those of ppo and sac go on learning here.");
+            if (Json.Get(Json.Get(tuning, "policy"), "start") is long first && Json.Get(Json.Get(tuning, "policy"), "size") is long size)
+            {
+                PolicyStart = (int)first;
+                PolicySize = (int)size;
+            }
+            else if (Algorithm == "sac") throw Unfit();
             settings = Json.Get(tuning, "settings");
             if (!(Json.Get(tuning, "max_steps") is long steps) || steps < 1 ||
                 !(Json.Get(Json.Get(tuning, "reward"), "inputs") is Dictionary<string, object> inputs)) throw Unfit();

@@ -4,45 +4,31 @@ using System.Collections.Generic;
 namespace Synthjax
 {
     /// <summary>
-    /// A round's train steps: a few epochs of shuffled minibatches over a rollout, the port of
+    /// Each rollout is learned from in a few epochs of shuffled minibatches, and forgotten: the port of
     /// synthjax/deploy/tuning/ppo.py.
     /// </summary>
-    public sealed class PpoRound
+    public sealed class PpoAgent : LearningAgent
     {
         const string Rate = "learning_rate";
         const double RateFactor = 1.3;
 
-        readonly FineTuning tuning;
-        readonly LearningTask task;
-        readonly LearningConfig config;
-        readonly IDraws draws;
-        readonly Dictionary<string, float[]> minibatch = new Dictionary<string, float[]>();
-        readonly int rows;
-
-        /// <summary>Train steps so far.</summary>
-        public int Steps { get; private set; }
-        /// <summary>Whether the result of the last round is finite.</summary>
-        public bool Finite { get; private set; }
-
         /// <exception cref="BundleException">The settings do not fit the bundle.</exception>
-        public PpoRound(FineTuning tuning, LearningTask task, LearningConfig config, IDraws draws)
+        public PpoAgent(FineTuning tuning, LearningTask task, LearningConfig config, IDraws draws)
+            : base(tuning, task, config, draws, "advantage")
         {
-            this.tuning = tuning;
-            this.task = task;
-            this.config = config;
-            this.draws = draws;
-            foreach (string name in tuning.MinibatchNames) minibatch[name] = new float[tuning.MinibatchSize(name)];
-            rows = tuning.MinibatchSize("advantage");
-            if (rows == 0 || config.RolloutSteps < rows || config.RolloutSteps % rows != 0)
+            if (config.RolloutSteps < rows || config.RolloutSteps % rows != 0)
                 throw new BundleException($"The rollout has {config.RolloutSteps} steps: give a multiple of {rows}, the size of a minibatch.");
         }
 
+        protected override Rollout NewRollout(int size, int observationSize, int actionSize) =>
+            new PpoRollout(size, observationSize, actionSize);
+
         /// <summary>
-        /// The epochs, or less: they end once the policy is RoundKl from the one that has acted. What is learned is
-        /// in the vectors of <see cref="FineTuning"/>. Gives way after each step.
+        /// The epochs, or less: they end once the policy is RoundKl from the one that has acted.
         /// </summary>
-        public IEnumerable<object> Learn(Rollout rollout)
+        public override IEnumerable<object> Learn(Rollout lived)
         {
+            var rollout = (PpoRollout)lived;
             rollout.Advantages(task, out float[] advantages, out float[] targets);
             var batch = new Dictionary<string, float[]>
             {
@@ -55,19 +41,18 @@ namespace Synthjax
             int steps = 0, planned = config.Epochs * (rollout.Size / rows);
             var order = new List<int>();
             for (int epoch = 0; epoch < config.Epochs; epoch++) order.AddRange(draws.Order(rollout.Size));
-            Finite = true;
-            while (Finite && steps < planned && kl <= config.RoundKl)
+            do
             {
                 foreach (KeyValuePair<string, float[]> column in minibatch)
                     Gather(batch[column.Key], order, steps * rows, column.Value);
-                Finite = tuning.Step(minibatch);
-                Steps++;
+                Step();
                 steps++;
                 // The step adapts the rate for batches of many bodies; here it is held in a round, adapted between.
                 tuning.Vector(Rate)[0] = rate;
                 kl = tuning.Metric("kl");
                 yield return null;
             }
+            while (Finite && steps < planned && kl <= config.RoundKl);
             tuning.Vector(Rate)[0] = rate * (float)Faster(kl, (double)steps / planned);
         }
 
