@@ -1,7 +1,8 @@
 """Fine-tuning of a bundle: frame times beside it on one core, and what a policy regains on a changed body.
 
     synthjax export RUN --out walk.zip
-    taskset -c 1 python benchmarks/finetuning.py walk.zip
+    taskset -c 1 python benchmarks/finetuning.py frames walk.zip
+    python benchmarks/finetuning.py recovery walk.zip --change.mass 1.6
 
 ``frames`` pins the process to one core and lives 72 frames a second, each with work for 65 % of its budget
 beside the body, with the ``quest`` profile.  Spans of five seconds without training and with it follow each
@@ -11,8 +12,9 @@ machine that has other work, ``--real-time`` gives frames a real-time priority a
 same order between the two, and whatever else there is has the rest of the core.  At the end the load rises
 to 97 % and falls again, which ``finetuning_throttle.png`` shows.
 
-``recovery`` makes the body 40 % heavier and learns as fast as it can; returns are of 128 held-out starts that
-no round has seen.  Both write ``benchmarks/results/finetuning_*.json``.
+``recovery`` changes the body as the options of ``synthjax finetune`` say and learns as fast as it can;
+returns are of 128 held-out starts that no round has seen.  Both take a bundle of either agent, and write
+``benchmarks/results/finetuning_*.json``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -42,27 +45,49 @@ RESULTS = Path(__file__).parent / "results"
 LOAD, HIGH = 0.65, 0.97  # of a frame's budget
 SPAN, SPANS, OTHERS = 5.0, 6, 0.02  # s of a span, spans that count of each kind, share of the core
 RISE, FALL, END = 8.0, 16.0, 28.0  # s
-CHANGE, STEPS, EPISODES = BodyChange(mass=1.4), 6000, 128
+STEPS = {"ppo": 6000, "sac": 384}  # train steps of a recovery: about 200 rounds, and 12
+EPISODES = 128
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--only", choices=("frames", "recovery"))
-    parser.add_argument("--minutes", type=float, default=10.0, help="in which to find quiet spans")
-    parser.add_argument("--real-time", action="store_true", help="frames and training before all else")
-    options = parser.parse_args()
+    options = parsed()
     bundle = load_bundle(options.bundle)
-    if options.only != "recovery":
-        write(RESULTS / "finetuning_frames.json", bundle, frames(bundle, options.minutes, options.real_time))
-    if options.only != "frames":
-        write(RESULTS / "finetuning_recovery.json", bundle, recovery(bundle))
+    if options.what == "frames":
+        figures = frames(bundle, options.minutes, options.real_time)
+    else:
+        steps = options.steps or STEPS[bundle.manifest["agent"]["algorithm"]]
+        figures = recovery(bundle, changed(options), steps)
+    words = ["BUNDLE" if word == str(options.bundle) else word for word in sys.argv[1:]]
+    write(options.out, " ".join(["python benchmarks/finetuning.py", *words]), bundle, figures)
 
 
-def write(path: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parts = parser.add_subparsers(dest="what", required=True)
+    of_frames, of_recovery = parts.add_parser("frames"), parts.add_parser("recovery")
+    for part, name in ((of_frames, "frames"), (of_recovery, "recovery")):
+        part.add_argument("bundle", type=Path)
+        part.add_argument("--out", type=Path, default=RESULTS / f"finetuning_{name}.json")
+    of_frames.add_argument("--minutes", type=float, default=10.0, help="in which to find quiet spans")
+    of_frames.add_argument("--real-time", action="store_true", help="frames and training before all else")
+    of_recovery.add_argument("--steps", type=int, help="train steps")
+    for field in dataclasses.fields(BodyChange):
+        of_recovery.add_argument(f"--change.{field.name.replace('_', '-')}", dest=field.name,
+                                 type=type(field.default), default=field.default)  # fmt: skip
+    options = parser.parse_args()
+    if options.what == "recovery" and changed(options) == BodyChange():
+        parser.error("say what is different about the body, such as --change.mass 1.6")
+    return options
+
+
+def changed(options: argparse.Namespace) -> BodyChange:
+    return BodyChange(**{field.name: vars(options)[field.name] for field in dataclasses.fields(BodyChange)})
+
+
+def write(path: Path, command: str, bundle: Bundle, figures: dict[str, Any]) -> None:
     from synthjax.training.bench import machine  # JAX, which is not to be there while frames are measured
 
-    about: dict[str, Any] = {"machine": machine("python benchmarks/finetuning.py BUNDLE")}
+    about: dict[str, Any] = {"machine": machine(command)}
     about["bundle"] = {name: bundle.manifest[name] for name in ("name", "agent", "exported")}
     result = about | figures
     write_json(path, result)
@@ -115,7 +140,7 @@ class Span:
 def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
     core, end = Core(), time.perf_counter() + 60.0 * minutes
     allowed = 1.0 if real_time else OTHERS
-    learning = LearningConfig(epochs=20, round_kl=1e9, episodes=4)
+    learning = LearningConfig(epochs=20, round_kl=1e9, samples_per_step=20.0, episodes=4)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(bundle, SessionConfig(learning=learning), Path(folder))
         with session:
@@ -225,12 +250,12 @@ def pooled(spans: list[Span], budget: float) -> dict[str, Any]:
 # ---------------------------------------------------------------------- recovery
 
 
-def recovery(bundle: Bundle) -> dict[str, Any]:
+def recovery(bundle: Bundle, change: BodyChange, steps: int) -> dict[str, Any]:
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        config = SessionConfig(fast=True, change=CHANGE)
+        config = SessionConfig(fast=True, change=change)
         with Session(bundle, config, Path(folder)) as session:
-            session.live(lambda: session.learner.steps < STEPS)
+            session.live(lambda: session.learner.steps < steps)
             learned = time.perf_counter() - begin
             figures = report.report(session, {}, report.rewards(session, EPISODES))
     del figures["frames"]

@@ -19,7 +19,8 @@ from deploy_models import recorded_observations
 
 from synthjax import cli
 from synthjax.deploy import export as exporting
-from synthjax.deploy.bundle import load_bundle
+from synthjax.deploy.bundle import Bundle, load_bundle
+from synthjax.deploy.closed_loop import closed_loop_gate
 from synthjax.deploy.export import Export
 from synthjax.deploy.gates import SURE_HEADING
 from synthjax.deploy.rollouts import Rollouts
@@ -138,6 +139,26 @@ def test_body_and_manifest_are_enough_for_a_host(export: Export, rollouts: Rollo
         data.ctrl[:] = policy.step({"qpos": data.qpos, "qvel": data.qvel, "body_positions": data.xpos[1:]})
         mujoco.mj_step(model, data, timing["n_substeps"])
         mujoco.mj_kinematics(model, data)
+
+
+def test_a_bundle_alone_lives_as_in_training(export: Export, rollouts: Rollouts) -> None:
+    """Whole episodes of the models on the bundle's body in MuJoCo; other ones stop the export."""
+    figures = export.manifest["parity"]["closed loop"]
+    assert figures["training"] == pytest.approx(rollouts.returns.mean())
+    assert figures["bundle"] == pytest.approx(figures["training"], rel=0.01)
+    assert figures["episodes"] == rollouts.reward.shape[1]
+    assert 0.0 < figures["joints of the first steps"] <= 2e-3
+    assert 0.0 < figures["joints"] <= 2e-3
+
+    def stopped(rollouts: Rollouts, **timing: Any) -> str:
+        manifest = export.manifest | {"timing": export.manifest["timing"] | timing}
+        with pytest.raises(UserError, match="gate 'closed loop'") as stop:
+            closed_loop_gate(Bundle(manifest, export.files, b""), rollouts)
+        return str(stop.value)
+
+    stopped(rollouts, n_substeps=1)
+    said = stopped(dataclasses.replace(rollouts, reward=1.2 * rollouts.reward))
+    assert f"earn {figures['bundle']:.4g}, those in training {1.2 * figures['training']:.4g}" in said
 
 
 def test_stochastic_actions_take_the_hosts_noise(

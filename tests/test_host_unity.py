@@ -37,13 +37,18 @@ if not (shutil.which("mcs") and shutil.which("mono")):
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("host") / "host.exe"
+    return compiled(tmp_path_factory.mktemp("host") / "host.exe")
+
+
+def compiled(path: Path) -> Path:
+    """The part without Unity, with the tests' own program."""
     sources = [
         *sorted((HOST / "Runtime" / "Core").glob("*.cs")),
         HOST / "Runtime" / "Backends" / "LiteRtModel.cs",
+        *(HOST / "Tests~" / name for name in ("Program.cs", "Life.cs")),
     ]
     command = ["mcs", "-langversion:7.2", "-warnaserror", f"-out:{path}"]
-    subprocess.run([*command, *map(str, sources), str(HOST / "Tests~" / "Program.cs")], check=True)
+    subprocess.run([*command, *map(str, sources)], check=True)
     return path
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 
 from synthjax.deploy import gates
+from synthjax.deploy.bundle import Bundle
+from synthjax.deploy.closed_loop import closed_loop_gate
 from synthjax.deploy.convert import Named, convert, installed, lower
 from synthjax.deploy.dense import dense_policy
 from synthjax.deploy.files import (
@@ -148,6 +150,7 @@ def prepare(
         starts = starts_of(run, observer, judge)
         files |= {PARAMS: params, STARTS: starts.packed()}
         manifest["finetune"] = describe_tuning(policy.run, tuning, vectors, judge, starts)
+        parity |= closed_loop_gate(Bundle(manifest, files, b""), rollouts)
     content = onnx_policy(run.agent, policy.agent_state, *_drive(policy)) if onnx else None
     if content is not None:
         parity["onnx"] = gates.policy_gate(ONNXModel(content), expected, rollouts, "float32", "onnx")

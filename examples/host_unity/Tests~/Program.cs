@@ -59,6 +59,8 @@ static class Program
                             for (int i = 0; i < tuning.Vector(name).Length; i++) tuning.Vector(name)[i] = number;
                         tuning.Save(args[2]);
                     }
+            case "live": Life.Live(args); break;
+            case "beside": Life.Beside(args); break;
             case "skill": Skill(args[1], args[2], args[3], args[4]); break;
             default: throw new ArgumentException(args[0]);
         }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from synthjax.deploy.bundle import Bundle
+from synthjax.deploy.runtime import DeployedPolicy
 from synthjax.deploy.tuning.body import SimulatedBody
 from synthjax.deploy.tuning.config import BodyChange
 from synthjax.deploy.tuning.models import Snapshot, TunablePolicy, reward_model
 
 Start = Mapping[str, np.ndarray]
+Policy = TypeVar("Policy", bound=DeployedPolicy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +31,11 @@ class Outcome:
         return self.terminated or self.truncated
 
 
-class Actor:
+class Actor(Generic[Policy]):
     """One body with its policy: ``begin``, then ``act``, the body's substeps and ``judge`` by turns."""
 
-    def __init__(self, bundle: Bundle, snapshot: Snapshot, change: BodyChange):
-        self.body = SimulatedBody(bundle, change)
-        self.policy = TunablePolicy(bundle, snapshot)
+    def __init__(self, bundle: Bundle, policy: Policy, change: BodyChange):
+        self.body, self.policy = SimulatedBody(bundle, change), policy
         self.substeps = int(bundle.manifest["timing"]["n_substeps"])
         self._max_steps = int(bundle.manifest["finetune"]["max_steps"])
         self._reward = reward_model(bundle)
@@ -79,7 +81,7 @@ class Actor:
 
 
 def episode_returns(
-    actor: Actor, snapshot: Snapshot, starts: Sequence[Start], returns: list[float]
+    actor: Actor[TunablePolicy], snapshot: Snapshot, starts: Sequence[Start], returns: list[float]
 ) -> Iterator[None]:
     """Deterministic episodes of a policy, one from each start; their returns are appended to ``returns``.
 

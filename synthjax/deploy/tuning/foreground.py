@@ -8,6 +8,7 @@ import numpy as np
 
 from synthjax.deploy.tuning.actor import Actor, Start
 from synthjax.deploy.tuning.learner import Learner
+from synthjax.deploy.tuning.models import TunablePolicy
 from synthjax.deploy.tuning.rollout import Seen
 from synthjax.deploy.tuning.worker import Worker
 
@@ -17,7 +18,7 @@ class Foreground:
 
     def __init__(
         self,
-        actor: Actor,
+        actor: Actor[TunablePolicy],
         learner: Learner,
         worker: Worker,
         starts: Sequence[Start],

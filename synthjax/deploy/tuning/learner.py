@@ -18,7 +18,7 @@ from synthjax.deploy.tuning.actor import Actor, Start, episode_returns
 from synthjax.deploy.tuning.agents import AGENTS, Agent
 from synthjax.deploy.tuning.anchor import Anchor
 from synthjax.deploy.tuning.config import BodyChange, LearningConfig
-from synthjax.deploy.tuning.models import Snapshot, train_step
+from synthjax.deploy.tuning.models import Snapshot, TunablePolicy, train_step
 from synthjax.deploy.tuning.rollout import Rollout
 
 _ANCHOR_ROWS = 256  # observations of a rollout that stand for it in the KL divergence
@@ -63,7 +63,7 @@ class Learner:
         self._step = train_step(bundle)
         algorithm, tuning = bundle.manifest["agent"]["algorithm"], bundle.manifest["finetune"]
         self.agent: Agent = AGENTS[algorithm](tuning, self._step.inputs, config, rng)
-        self._judge = Actor(bundle, snapshot, change)
+        self._judge = Actor(bundle, TunablePolicy(bundle, snapshot), change)
         self._anchor = Anchor(bundle, shipped, self._judge.policy, self.agent.anchored, config.kl_bound)
         self._best: np.ndarray | None = None  # returns (episodes,) of the best policy that was taken
 

@@ -18,7 +18,7 @@ from synthjax.deploy.tuning.config import BodyChange, SessionConfig
 from synthjax.deploy.tuning.foreground import Foreground
 from synthjax.deploy.tuning.frames import FrameLoad, Frames
 from synthjax.deploy.tuning.learner import Learner
-from synthjax.deploy.tuning.models import Snapshot, check_bundle, shipped, starts
+from synthjax.deploy.tuning.models import Snapshot, TunablePolicy, check_bundle, shipped, starts
 from synthjax.deploy.tuning.pace import FastForward, Pace, RealTime
 from synthjax.deploy.tuning.worker import BackgroundWorker, InlineWorker, Worker
 from synthjax.errors import UserError
@@ -62,7 +62,7 @@ class Session:
             if config.fast
             else BackgroundWorker(self.learner, self.throttle, self.pace.now)
         )
-        actor = Actor(bundle, self.first, config.change)
+        actor = Actor(bundle, TunablePolicy(bundle, self.first), config.change)
         sim_dt = bundle.manifest["timing"]["sim_dt"]
         noise = np.random.default_rng([config.seed, self.first.rounds, 1])
         self._body = Foreground(actor, self.learner, self.worker, places[::2], noise, sim_dt)
@@ -128,7 +128,8 @@ class Session:
           episodes: how many.
           changed: on the body of the session; else on the one that the bundle is of.
         """
-        actor = Actor(self.bundle, snapshot, self.config.change if changed else BodyChange())
+        change = self.config.change if changed else BodyChange()
+        actor = Actor(self.bundle, TunablePolicy(self.bundle, snapshot), change)
         returns: list[float] = []
         for _ in episode_returns(actor, snapshot, self._unseen[:episodes], returns):
             pass

@@ -109,6 +109,18 @@ namespace Synthjax
         /// <summary>Number of floats of a sensor.</summary>
         public int SensorSize(string name) => observe.InputSize(name);
 
+        /// <summary>Simulation steps for which one action holds.</summary>
+        /// <exception cref="BundleException">An action does not hold for a whole number of them.</exception>
+        public int StepsOfAction(double stepSeconds)
+        {
+            double steps = ControlSeconds / stepSeconds;
+            if (steps < 0.99 || Math.Abs(steps - Math.Round(steps)) > 0.01)
+                throw new BundleException(
+                    $"The policy acts every {ControlSeconds:0.####} s, which is no multiple of the simulation's " +
+                    $"step of {stepSeconds:0.####} s: change that.");
+            return (int)Math.Round(steps);
+        }
+
         /// <summary>Begins anew, with the last action at zero.</summary>
         /// <param name="place">what the task remembers, such as the place in the reference</param>
         public void Reset(float[] place = null)
@@ -123,6 +135,22 @@ namespace Synthjax
         /// <summary>Acts with these parameters from now on, if it was opened with some; they are copied.</summary>
         public void Use(float[] parameters) => infer.Set("params", parameters);
 
+        /// <summary>What the task remembers; not to be changed.</summary>
+        public float[] Carried => carried;
+
+        /// <summary>Runs the model on a finite observation without acting.</summary>
+        public void Infer(float[] observation)
+        {
+            infer.Set("observation", observation);
+            infer.Run();
+        }
+
+        /// <summary>Number of floats of an output of the model; 0 if there is none of that name.</summary>
+        public int OutputSize(string name) => infer.OutputSize(name);
+
+        /// <summary>An output of the model for the last finite observation, such as "mean".</summary>
+        public void Output(string name, float[] values) => infer.Get(name, values);
+
         /// <summary>The action for <see cref="Observation"/> or another one.</summary>
         /// <param name="noise">standard normal numbers for a stochastic action; deterministic without</param>
         public float[] Act(float[] observation, float[] noise = null)
@@ -134,8 +162,7 @@ namespace Synthjax
                 Repeated++;
                 return Action;
             }
-            infer.Set("observation", observation);
-            infer.Run();
+            Infer(observation);
             if (noise == null)
             {
                 infer.Get("action", Action);

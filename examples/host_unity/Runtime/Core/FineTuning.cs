@@ -76,6 +76,20 @@ namespace Synthjax
             return true;
         }
 
+        /// <summary>All vectors as they are now; whoever has them may go on reading them from any thread.</summary>
+        public Dictionary<string, float[]> Copied()
+        {
+            var copied = new Dictionary<string, float[]>();
+            foreach (string name in names) copied[name] = (float[])vectors[name].Clone();
+            return copied;
+        }
+
+        /// <summary>Goes on from these vectors, which are copied.</summary>
+        public void Restore(IReadOnlyDictionary<string, float[]> from)
+        {
+            foreach (string name in names) Array.Copy(from[name], vectors[name], vectors[name].Length);
+        }
+
         /// <summary>Keeps what was learned in a file, laid out as params.bin; a kill leaves the old file or the new one.</summary>
         /// <exception cref="BundleException">The file cannot be written; the old one is as it was.</exception>
         public void Save(string path)

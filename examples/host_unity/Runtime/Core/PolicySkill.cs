@@ -36,7 +36,7 @@ namespace Synthjax
         readonly FirstLaunch launch;
         readonly ISensors sensors;
         readonly OpenModel open;
-        readonly Random random; // null: deterministic
+        readonly IDraws draws; // null: deterministic
         readonly bool learns;
         readonly Dictionary<string, float[]> read = new Dictionary<string, float[]>();
         DeployedPolicy policy;
@@ -52,7 +52,7 @@ namespace Synthjax
             this.sensors = sensors;
             this.open = open;
             this.learns = learns;
-            random = seed is int given ? new Random(given) : null;
+            draws = seed is int given ? new Draws(given) : null;
         }
 
         public string Name { get; }
@@ -73,18 +73,18 @@ namespace Synthjax
             Bundle bundle = Installer.LoadInstalled(launch.FolderOf(Name));
             FineTuning tuning = learns ? new FineTuning(bundle, open) : null;
             var loaded = new DeployedPolicy(bundle, open, tuning?.Vector("params"));
-            double steps = loaded.ControlSeconds / sensors.StepSeconds;
-            if (steps < 0.99 || Math.Abs(steps - Math.Round(steps)) > 0.01)
+            try
+            {
+                FrameSkip = loaded.StepsOfAction(sensors.StepSeconds);
+            }
+            catch
             {
                 loaded.Dispose();
                 tuning?.Dispose();
-                throw new BundleException(
-                    $"The policy acts every {loaded.ControlSeconds:0.####} s, which is no multiple of the simulation's " +
-                    $"step of {sensors.StepSeconds:0.####} s: change that.");
+                throw;
             }
-            FrameSkip = (int)Math.Round(steps);
             foreach (string name in loaded.SensorNames) read[name] = new float[loaded.SensorSize(name)];
-            noise = random == null ? null : new float[loaded.ActionSize];
+            noise = draws == null ? null : new float[loaded.ActionSize];
             policy = loaded;
             Tuning = tuning;
             Reset();
@@ -95,7 +95,7 @@ namespace Synthjax
         {
             if (policy == null) return null;
             foreach (var sensor in read) sensors.Read(sensor.Key, sensor.Value);
-            for (int i = 0; noise != null && i < noise.Length; i++) noise[i] = Normal();
+            for (int i = 0; noise != null && i < noise.Length; i++) noise[i] = (float)draws.Normal();
             return policy.Step(read, noise);
         }
 
@@ -114,8 +114,5 @@ namespace Synthjax
             policy = null;
             Tuning = null;
         }
-
-        // Box and Muller 1958.
-        float Normal() => (float)(Math.Sqrt(-2.0 * Math.Log(1.0 - random.NextDouble())) * Math.Cos(2.0 * Math.PI * random.NextDouble()));
     }
 }
