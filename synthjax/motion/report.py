@@ -47,9 +47,7 @@ class ClipReport:
     loop: bool
     # Mean distance of key bodies from the scaled source, its ends brought together, relative to the hips.
     key_error_mm: float | None
-    closing_mm: (
-        float | None
-    )  # mean distance by which key bodies of a loop's source are moved for its ends to meet
+    closing_mm: float | None  # mean distance by which those of a loop's source were moved for that
     skate: float  # m/s, mean horizontal speed of feet and toes on the floor, where they touch it
     penetration_mm: float  # deepest
     float_mm: float  # mean height of the lowest point, flights left out
