@@ -95,23 +95,23 @@ def turning_about_heel(
     qpos: np.ndarray,
     fps: float,
     loop_offset: np.ndarray | None,
-    foot: str,
-    ends: np.ndarray,
-) -> np.ndarray:
-    """(T,) from 0, where ``foot`` turns about its ball, to 1, where about its heel: what is slower bears.
+    stances: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """For each foot in ``stances`` (T,) from 0, where it turns about its ball, to 1, about its heel.
 
-    ``ends`` (T, 2) says whether heel and ball stand.
+    What is slower bears.  The values of ``stances`` (T, 2) say when heel and ball stand.
     """
     world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
-    part = body.model.body(body.bones[foot]).id
-    rotation = Rotation.from_quat(world.xquat[:, part], scalar_first=True)
-    heel, ball = (
-        np.square(path_rate(world.xpos[:, part] + rotation.apply(end), fps, loop_offset)[:, :2]).sum(axis=-1)
-        for end in sole_ends(body, foot)
-    )
-    share = np.where(ends.all(axis=-1), ball / np.maximum(heel + ball, 1e-9), ends @ [1.0, 0.0])
     edges = "nearest" if loop_offset is None else "wrap"
-    return np.asarray(gaussian_filter1d(share, _HOLD_SMOOTHING * fps, mode=edges))
+    out = {}
+    for foot, ends in stances.items():
+        part = body.model.body(body.bones[foot]).id
+        rotation = Rotation.from_quat(world.xquat[:, part], scalar_first=True)
+        paths = (world.xpos[:, part] + rotation.apply(end) for end in sole_ends(body, foot))
+        heel, ball = (np.square(path_rate(path, fps, loop_offset)[:, :2]).sum(axis=-1) for path in paths)
+        share = np.where(ends.all(axis=-1), ball / np.maximum(heel + ball, 1e-9), ends @ [1.0, 0.0])
+        out[foot] = np.asarray(gaussian_filter1d(share, _HOLD_SMOOTHING * fps, mode=edges))
+    return out
 
 
 def path_rate(point: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:

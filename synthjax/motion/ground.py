@@ -67,13 +67,14 @@ def touching_points(body: Body, qpos: np.ndarray, parts: np.ndarray) -> np.ndarr
     geoms.
     """
     model, data = body.model, mujoco.MjData(body.model)
-    geoms = [[g for g in ground_geoms(body) if model.geom_bodyid[g] == part] for part in parts]
+    touching = ground_geoms(body)
+    geoms = [touching[model.geom_bodyid[touching] == part] for part in parts]
     out = np.full((len(qpos), len(parts), 3), np.nan)
     for t, q in enumerate(qpos):
         data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         for i, own in enumerate(geoms):
-            if own:
+            if len(own):
                 points = np.concatenate([surface_points(model, data, g) for g in own])
                 out[t, i] = points[points[:, 2] <= points[:, 2].min() + _TOUCH].mean(axis=0)
     return out

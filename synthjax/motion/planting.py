@@ -64,9 +64,7 @@ def plant(
     loop = loop_offset is not None
     unsupported = _unsupported(body, qpos, fps, loop, stances)
     qpos = _lowered(body, qpos, fps, loop, unsupported)
-    heels = {
-        foot: turning_about_heel(body, qpos, fps, loop_offset, foot, ends) for foot, ends in stances.items()
-    }
+    heels = turning_about_heel(body, qpos, fps, loop_offset, stances)
     feet = held_orientations(body, qpos, fps, loop, stances, heels)
     for turn in range(_ROUNDS):
         if turn >= _SETTLED:
