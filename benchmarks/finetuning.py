@@ -7,10 +7,9 @@
 ``frames`` pins the process to one core and lives 72 frames a second, each with work for 65 % of its budget
 beside the body, with the ``quest`` profile.  Spans of five seconds without training and with it follow each
 other.  In the latter, rounds follow each other without a rest, so that training never waits for a rollout,
-as it does in life.  A span counts if all other processes together had less than 2 % of the core.  On a
-machine that has other work, ``--real-time`` gives frames a real-time priority and training a lower one, the
-same order between the two, and whatever else there is has the rest of the core.  At the end the load rises
-to 97 % and falls again, which ``finetuning_throttle.png`` shows.
+as it does in life.  A span counts if all other processes together had less than 2 % of the core.
+``--real-time`` gives frames a real-time priority, as a headset's runtime does; then all spans count.
+At the end the load rises to 97 % and falls again, which ``finetuning_throttle.png`` shows.
 
 ``recovery`` changes the body as the options of ``synthjax finetune`` say and learns as fast as it can;
 returns are of 128 held-out starts that no round has seen.  Both take a bundle of either agent, and write
@@ -69,7 +68,7 @@ def parsed() -> argparse.Namespace:
         part.add_argument("bundle", type=Path)
         part.add_argument("--out", type=Path, default=RESULTS / f"finetuning_{name}.json")
     of_frames.add_argument("--minutes", type=float, default=10.0, help="in which to find quiet spans")
-    of_frames.add_argument("--real-time", action="store_true", help="frames and training before all else")
+    of_frames.add_argument("--real-time", action="store_true", help="frames before all else")
     of_recovery.add_argument("--steps", type=int, help="train steps")
     for field in dataclasses.fields(BodyChange):
         of_recovery.add_argument(f"--change.{field.name.replace('_', '-')}", dest=field.name,
@@ -180,9 +179,8 @@ def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
 
 
 def first() -> None:
-    """Puts this thread before all that is not real time, and the worker's after it and before the rest."""
-    os.sched_setscheduler(learning_thread().native_id or 0, os.SCHED_FIFO, os.sched_param(1))
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+    """Puts this thread before all that is not real time."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def learning_thread() -> threading.Thread:
@@ -243,6 +241,8 @@ def pooled(spans: list[Span], budget: float) -> dict[str, Any]:
         "p99_ms_of_spans": [span.frames.figures()["p99_ms"] for span in spans],
         "begins_late_p99_ms": 1e3 * float(np.percentile(late, 99)),
         "training_inside_a_frame_p99_ms": 1e3 * float(np.percentile(inside, 99)),
+        # Without the time that training ran in them they would have been in time.
+        "lost_to_training": int(np.sum((whole.seconds > budget) & (whole.seconds - inside <= budget))),
         "lost_frames": [row for span in spans for row in span.lost()],
     }
 

@@ -41,7 +41,7 @@ def run(
             stepping = wait == 0.0
             if stepping:
                 begins.append(now)
-            now += step_seconds if stepping else wait
+            now = now + step_seconds if stepping else min(now + wait, end)
         throttle.frame(end, work(end))
         shares.append(throttle.share)
     return begins, shares
@@ -83,9 +83,10 @@ def test_a_busy_frame_halves_the_rate_down_to_the_least() -> None:
         throttle.frame(number * FRAME, BUSY)
         shares.append(throttle.share)
     assert shares == [0.5, 0.25, 0.125, 0.1, 0.1]
-    assert throttle.ask(0.0) == 0.0
-    throttle.finished(0.0)
-    assert throttle.ask(0.0) == pytest.approx(1 / 3)  # 30 a second, a tenth of it
+    now = 4 * FRAME
+    assert throttle.ask(now) == 0.0
+    throttle.finished(now)
+    assert throttle.ask(now) == pytest.approx(0.5 / 3)  # half a token at 30 a second, a tenth of it
 
 
 def test_calm_frames_bring_the_rate_back_at_a_steady_pace() -> None:
@@ -100,15 +101,31 @@ def test_calm_frames_bring_the_rate_back_at_a_steady_pace() -> None:
 
 
 def test_rising_load_makes_a_wait_longer() -> None:
-    throttle = Throttle(PROFILES["quest"], now=0.0)
+    throttle = Throttle(ThrottleConfig(steps_per_second=10.0, frame_seconds=BUDGET), now=0.0)
     assert throttle.ask(0.0) == 0.0
     throttle.finished(0.0)
     wait = throttle.ask(0.0)
-    assert wait == pytest.approx(1 / 30)
+    assert wait == pytest.approx(1 / 10)
     throttle.frame(FRAME, BUSY)
-    assert throttle.ask(wait) == pytest.approx(
-        1 / 30
-    )  # half a token came; the other half takes as long again
+    assert throttle.ask(wait) == pytest.approx(1 / 10)  # half a token came; the rest takes as long
+
+
+def test_a_step_begins_only_right_after_a_frame() -> None:
+    config = ThrottleConfig(steps_per_second=100.0, frame_seconds=BUDGET, rest_seconds=0.0)
+    throttle = Throttle(config, now=0.0)
+    throttle.frame(10.0, CALM)
+    throttle.frame(10.0 + FRAME, CALM)
+    end = 10.0 + FRAME
+    assert throttle.ask(end + 1.1e-3) == pytest.approx(2 * BUDGET - 1.1e-3)  # too late for this one
+    throttle.frame(end + FRAME, CALM)
+    assert throttle.ask(end + FRAME + 0.9e-3) == 0.0
+    throttle.finished(end + FRAME + 5e-3)
+    throttle.frame(end + 2 * FRAME, CALM)
+    assert throttle.ask(end + 2 * FRAME) == 0.0  # the next gap has a step of its own
+    # Two budgets without a frame: there is none that a step could take time from.
+    throttle.finished(end + 2 * FRAME + 4e-3)
+    assert throttle.ask(end + 3 * FRAME) == pytest.approx(2 * BUDGET - FRAME)
+    assert throttle.ask(end + 2 * FRAME + 2 * BUDGET) == 0.0
 
 
 def test_a_frame_time_that_is_no_number_counts_as_busy() -> None:
@@ -132,6 +149,8 @@ def test_it_backs_off_while_the_load_is_high_and_recovers_after_it() -> None:
         return sum(first <= moment < last for moment in begins)
 
     assert steps(0.0, 10.0) == pytest.approx(300, abs=2)
+    # Each of them right after a frame.
+    assert max(moment - FRAME * round(moment / FRAME) for moment in begins) < 1e-3
     assert steps(10.5, 15.0) == pytest.approx(0.1 * 30 * 4.5, abs=2)
     # From a tenth to all of it takes 0.9 / 0.2 seconds, in which 0.55 of the rate is left on average.
     assert steps(15.0, 19.5) == pytest.approx(0.55 * 30 * 4.5, abs=3)
@@ -199,6 +218,7 @@ def test_a_wait_that_is_kept_ends_in_a_step(config: ThrottleConfig, frames: list
     for _ in range(3):
         wait = throttle.ask(now)
         longest = 1.0 / (config.least_share * config.steps_per_second) + config.rest_seconds
+        longest = max(longest, 2 * (config.frame_seconds or 0.0))
         assert 0.0 <= wait <= longest + 1e-9
         if wait > 0.0:
             now += wait

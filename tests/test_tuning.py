@@ -303,6 +303,22 @@ def test_the_throttle_admits_every_piece() -> None:
     assert 1 <= slow.begun <= 1 + 40.0 * (time.perf_counter() - begin)
 
 
+def test_a_step_waits_for_the_end_of_a_frame() -> None:
+    """On a clock that stands still between the frames, where a token is there whenever one has ended."""
+    slow, now = SlowLearner(seconds=0.0), 0.05
+    throttle = Throttle(ThrottleConfig(steps_per_second=100.0, frame_seconds=0.1, rest_seconds=0.0), 0.0)
+    worker = BackgroundWorker(slow, throttle, lambda: now)
+    worker.learn(rollout_of_nothing())
+    for number in range(1, 4):
+        time.sleep(0.05)
+        assert slow.begun == number - 1
+        now = float(number)
+        worker.frame(now, 0.05)
+        wait_for(slow, number)
+        now += 0.05
+    worker.stop()
+
+
 def test_a_mistake_in_the_thread_reaches_the_foreground() -> None:
     slow = SlowLearner(seconds=0.0)
     slow.fails_at = 3

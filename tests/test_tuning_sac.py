@@ -107,7 +107,8 @@ def test_transitions_are_those_of_the_rollout(bundle: Bundle, tmp_path: Path) ->
     rollout.done[:], rollout.terminated[:] = False, False
     rollout.done[4] = rollout.terminated[4] = rollout.done[8] = True
     agent(session)._settings = {"gamma": 0.5, "n_step": 3, "reward_rate": 0.25}
-    got, reward = agent(session)._transitions(rollout), rollout.reward - 0.25
+    parts, reward = list(agent(session)._transitions(rollout)), rollout.reward - 0.25
+    got = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     np.testing.assert_array_equal(got["observation"], rollout.observation)
     np.testing.assert_array_equal(got["action"], rollout.action)
     for t, last, discount in ((0, 2, 0.125), (3, 4, 0.0), (4, 4, 0.0), (7, 8, 0.25), (255, 255, 0.5)):

@@ -92,6 +92,8 @@ static class Life
             }));
         }
 
+        public void Frame(double seconds) { }
+
         public void Stop() { }
     }
 
@@ -123,7 +125,9 @@ static class Life
     {
         FirstLaunch launch = Installed(args[1], args[2]);
         Toy body = new Toy(), second = new Toy();
-        var throttle = new Throttle(new ThrottleConfig { StepsPerSecond = 2000.0, RestSeconds = 0.0 }, LearningWorker.Now);
+        // Without an end of a frame it would wait for half an hour.
+        var throttle = new Throttle(
+            new ThrottleConfig { StepsPerSecond = 2000.0, RestSeconds = 0.0, FrameSeconds = 1e3 }, LearningWorker.Now);
         LearningWorker worker = null;
         var skill = new LearningSkill(
             "toy", launch, body, second, LiteRtModel.Open, args[3], learner => worker = new LearningWorker(learner, throttle))
@@ -136,15 +140,24 @@ static class Life
         while (numbers < 3 && LearningWorker.Now < end)
         {
             body.Step(skill.Act(), skill.FrameSkip);
+            skill.Worker.Frame(1e-3);
             numbers = skill.Learner.Last?.Number ?? 0;
         }
         worker.Pause();
         int before = skill.Learner.Last.Number;
-        for (int step = 0; step < 3000; step++) body.Step(skill.Act(), skill.FrameSkip);
+        for (int step = 0; step < 3000; step++)
+        {
+            body.Step(skill.Act(), skill.FrameSkip);
+            skill.Worker.Frame(1e-3);
+        }
         Thread.Sleep(200);
         bool still = skill.Learner.Last.Number == before && worker.Busy;
         worker.Resume();
-        while (skill.Learner.Last.Number == before && LearningWorker.Now < end) Thread.Sleep(1);
+        while (skill.Learner.Last.Number == before && LearningWorker.Now < end)
+        {
+            Thread.Sleep(1);
+            skill.Worker.Frame(1e-3);
+        }
         Console.WriteLine($"{numbers >= 3} {still} {skill.Learner.Last.Number > before}");
         for (int step = 0; step < 3000; step++) body.Step(skill.Act(), skill.FrameSkip);
         skill.Dispose(); // in the midst of a round

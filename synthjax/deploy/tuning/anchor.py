@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from synthjax.deploy.model import Model
 from synthjax.deploy.tuning.models import Snapshot, TunablePolicy, Vectors, frozen
 
 _PROJECTIONS = 8  # most attempts to come back within the bound
+_ROWS_PER_TURN = 32  # observations between two admissions, less than a train step's time
 
 
 def gaussian_kl(
@@ -62,15 +63,13 @@ class Anchor:
         (B, obs_dim).  Returns the policy and the share of its way that is left, or None if it does not come
         within the bound.
         """
-        base = _distributions([self._base({"observation": row[None]}) for row in observations])
-        yield
+        base = yield from _distributions(lambda row: self._base({"observation": row[None]}), observations)
         share = 1.0
         for _ in range(_PROJECTIONS):
             policy = Snapshot(frozen(self._drawn_back(vectors, share)))
             self._tuned.snapshot = policy
-            own = _distributions([self._tuned.infer(row) for row in observations])
+            own = yield from _distributions(self._tuned.infer, observations)
             kl = gaussian_kl(*own, *base, self._active)
-            yield
             if kl <= self._bound:
                 return dataclasses.replace(policy, kl=kl), share
             if not math.isfinite(kl):
@@ -84,7 +83,14 @@ class Anchor:
         return {**vectors, "params": params}
 
 
-def _distributions(outputs: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations (B, A) of what a model gave for observations one by one."""
+def _distributions(
+    infer: Callable[[np.ndarray], Mapping[str, np.ndarray]], observations: np.ndarray
+) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
+    """Means and standard deviations (B, A) of what a model gives for observations one by one."""
+    outputs = []
+    for count, row in enumerate(observations, 1):
+        outputs.append(infer(row))
+        if count % _ROWS_PER_TURN == 0:
+            yield
     means, log_stds = (np.stack([out[name][0] for out in outputs]) for name in ("mean", "log_std"))
     return means, np.exp(log_stds)

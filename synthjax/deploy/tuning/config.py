@@ -34,7 +34,7 @@ class LearningConfig:
     capacity: int = 32_768  # transitions that the replay holds, the newest ones; SAC
     kl_bound: float = 40.0  # nats per action, of the divergence from the shipped policy
     episodes: int = 16  # held out, by which a policy is judged
-    control_steps_per_turn: int = 8  # of those episodes between two admissions, about a train step's time
+    control_steps_per_turn: int = 4  # of those episodes between two admissions, less than a train step's time
 
     def __post_init__(self) -> None:
         _check_positive("learning", self)

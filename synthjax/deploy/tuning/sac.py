@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,9 @@ class SAC:
         an average: the last one has also gone where the noise of the gradients led it.
         """
         learned = dict(vectors)
-        self.replay.add(self._transitions(rollout))
-        yield
+        for transitions in self._transitions(rollout):
+            self.replay.add(transitions)
+            yield
         samples = self._config.samples_per_step * rollout.size
         average = np.zeros(self.anchored.stop - self.anchored.start)
         for count in range(1, max(1, round(samples / self._minibatch)) + 1):
@@ -82,16 +83,19 @@ class SAC:
         params[self.anchored] = average
         return {**learned, "params": params}
 
-    def _transitions(self, rollout: SACRollout) -> dict[str, np.ndarray]:
+    def _transitions(self, rollout: SACRollout) -> Iterator[dict[str, np.ndarray]]:
+        """Those of a rollout by column, a minibatch at a time: Python waits while NumPy copies."""
         settings = self._settings
         returns, discounts, last = n_step_returns(
             rollout.reward - settings["reward_rate"], rollout.terminated, rollout.done,
             settings["gamma"], int(settings["n_step"]),
         )  # fmt: skip
-        return {
-            "observation": rollout.observation,
-            "action": rollout.action,
-            "reward": returns,
-            "next_observation": rollout.next_observation[last],
-            "discount": discounts,
-        }
+        for first in range(0, rollout.size, self._minibatch):
+            rows = slice(first, first + self._minibatch)
+            yield {
+                "observation": rollout.observation[rows],
+                "action": rollout.action[rows],
+                "reward": returns[rows],
+                "next_observation": rollout.next_observation[last[rows]],
+                "discount": discounts[rows],
+            }

@@ -115,7 +115,7 @@ class Session:
                     self._load(load(due - begin) * budget)
                 self._body.frame(budget)
                 end = pace.now()
-                self.throttle.frame(end, end - due)
+                self.worker.frame(end, end - due)
                 frames.add(due, end - due, self.throttle.share, self.learner.steps)
                 due += (1 + int((end - due) / budget)) * budget
         return frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -29,6 +30,10 @@ class Worker(Protocol):
         """Begins a round; the rollout is the worker's from then on."""
         ...
 
+    def frame(self, now: float, seconds: float) -> None:
+        """Takes in that a frame ended at ``now`` after ``seconds`` of work, see :meth:`Throttle.frame`."""
+        ...
+
     def pause(self) -> None:
         """Returns once the step in flight has ended; no other begins before :meth:`resume`."""
         ...
@@ -54,6 +59,9 @@ class InlineWorker:
         for _ in self._learner.round(rollout):
             pass
 
+    def frame(self, now: float, seconds: float) -> None:
+        pass
+
     def pause(self) -> None:
         pass
 
@@ -67,7 +75,7 @@ class InlineWorker:
 class BackgroundWorker:
     """Runs rounds in a thread of the lowest priority, each piece of them when the throttle admits it.
 
-    ``pause``, ``resume`` and ``stop`` may be called from any thread.
+    ``pause``, ``resume`` and ``stop`` may be called from any thread, ``frame`` from one.
     """
 
     def __init__(self, learner: Learner, throttle: Throttle, clock: Callable[[], float] = time.perf_counter):
@@ -80,6 +88,10 @@ class BackgroundWorker:
         self._running.set()
         self._between = threading.Lock()  # held by the thread while a step is in flight
         self._stopped = threading.Event()
+        # Held unless there is something new to ask the throttle for.  Letting go of it takes no other lock:
+        # a frame never waits for the thread, which may have been interrupted anywhere.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fine-tuning", daemon=True)
         self._thread.start()
@@ -93,6 +105,10 @@ class BackgroundWorker:
         self._idle.clear()
         self._waiting.put(rollout)
 
+    def frame(self, now: float, seconds: float) -> None:
+        self._throttle.frame(now, seconds)
+        self._wake()
+
     def pause(self) -> None:
         self._running.clear()
         with self._between:
@@ -104,9 +120,14 @@ class BackgroundWorker:
     def stop(self) -> None:
         self._stopped.set()
         self._running.set()
+        self._wake()
         self._waiting.put(None)
         self._thread.join()
         self._raise()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it is awake
+            self._asleep.release()
 
     def _raise(self) -> None:
         """What has gone wrong in the thread goes wrong in the one that asks."""
@@ -133,7 +154,7 @@ class BackgroundWorker:
             wait = self._throttle.ask(self._clock())
             if wait == 0.0:
                 return True
-            self._stopped.wait(max(wait, _LEAST_WAIT))
+            self._asleep.acquire(timeout=max(wait, _LEAST_WAIT))
         return False
 
     def _advance(self, pieces: Iterator[None]) -> bool:

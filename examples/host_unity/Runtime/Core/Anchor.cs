@@ -10,6 +10,7 @@ namespace Synthjax
     public sealed class Anchor : IDisposable
     {
         const int Projections = 8; // most attempts to come back within the bound
+        const int RowsPerTurn = 32; // observations between two admissions, less than a train step's time
 
         readonly INamedModel shipped;
         readonly DeployedPolicy tuned;
@@ -48,8 +49,8 @@ namespace Synthjax
                 shipped.Run();
                 shipped.Get("mean", means[row]);
                 shipped.Get("log_std", deviations[row]);
+                if ((row + 1) % RowsPerTurn == 0) yield return null;
             }
-            yield return null;
             Found = false;
             Share = 1.0;
             for (int attempt = 0; attempt < Projections && !Found; attempt++)
@@ -57,8 +58,7 @@ namespace Synthjax
                 for (int i = agent.AnchoredStart; i < agent.AnchoredStart + agent.AnchoredSize; i++)
                     learned[i] = parameters[i] + (float)Share * (own[i] - parameters[i]);
                 tuned.Use(learned);
-                Kl = Divergence(observations, means, deviations);
-                yield return null;
+                foreach (object turn in Diverge(observations, means, deviations)) yield return turn;
                 Found = Kl <= bound;
                 if (double.IsNaN(Kl) || double.IsInfinity(Kl)) yield break;
                 if (!Found) Share *= 0.97 * Math.Sqrt(bound / Kl); // it is nearly quadratic in the share
@@ -72,8 +72,9 @@ namespace Synthjax
             return rows;
         }
 
-        /// <summary>The mean of KL(tuned | shipped) of the Gaussians, before any tanh, which changes nothing.</summary>
-        double Divergence(IReadOnlyList<float[]> observations, float[][] otherMeans, float[][] otherLogs)
+        /// <summary>Sets <see cref="Kl"/> to the mean of KL(tuned | shipped) of the Gaussians, before any tanh, which
+        /// changes nothing.</summary>
+        IEnumerable<object> Diverge(IReadOnlyList<float[]> observations, float[][] otherMeans, float[][] otherLogs)
         {
             float[] mean = new float[active.Length], log = new float[active.Length];
             double sum = 0.0;
@@ -89,8 +90,9 @@ namespace Synthjax
                     double ratio = Math.Exp(log[i]) / other, shift = (mean[i] - otherMeans[row][i]) / other;
                     sum += 0.5 * (ratio * ratio + shift * shift - 1.0) - Math.Log(ratio);
                 }
+                if ((row + 1) % RowsPerTurn == 0) yield return null;
             }
-            return sum / observations.Count;
+            Kl = sum / observations.Count;
         }
 
         public void Dispose() => shipped.Dispose();

@@ -13,7 +13,7 @@ namespace Synthjax
         public int Capacity = 32768; // transitions that the replay holds, the newest ones; SAC
         public double KlBound = 40.0; // nats per action, of the divergence from the shipped policy
         public int Episodes = 16; // held out, by which a policy is judged
-        public int ControlStepsPerTurn = 8; // of those episodes between two admissions, about a train step's time
+        public int ControlStepsPerTurn = 4; // of those episodes between two admissions, less than a train step's time
     }
 
     /// <summary>A policy that was taken. Nothing in it ever changes, so that one reference is the whole of it.</summary>

@@ -14,13 +14,17 @@ namespace Synthjax
         /// <summary>Begins a round; the rollout is the worker's from then on.</summary>
         void Learn(Rollout rollout);
 
+        /// <summary>Takes in that a frame has just ended after so many seconds of work, see <see cref="Throttle.Frame"/>.</summary>
+        void Frame(double seconds);
+
         /// <summary>Ends once the step in flight has; what the round has learned so far is given up.</summary>
         void Stop();
     }
 
     /// <summary>
     /// Runs rounds in a thread of the lowest priority, each piece of them when the throttle admits it: the port of
-    /// synthjax/deploy/tuning/worker.py. Pause, Resume and Stop may be called from any thread.
+    /// synthjax/deploy/tuning/worker.py. Pause, Resume and Stop may be called from any
+    /// thread, Frame from one.
     /// </summary>
     public sealed class LearningWorker : ILearningWorker
     {
@@ -31,6 +35,7 @@ namespace Synthjax
         readonly Thread thread;
         readonly ManualResetEventSlim running = new ManualResetEventSlim(true), stopped = new ManualResetEventSlim();
         readonly AutoResetEvent given = new AutoResetEvent(false);
+        readonly AutoResetEvent news = new AutoResetEvent(false); // something new to ask the throttle for
         readonly object between = new object(); // held by the thread while a step is in flight
         volatile Rollout waiting;
         volatile Exception error;
@@ -55,6 +60,12 @@ namespace Synthjax
             given.Set();
         }
 
+        public void Frame(double seconds)
+        {
+            throttle.Frame(Now, seconds);
+            news.Set();
+        }
+
         /// <summary>Returns once the step in flight has ended; no other begins before <see cref="Resume"/>.</summary>
         public void Pause()
         {
@@ -69,6 +80,7 @@ namespace Synthjax
             stopped.Set();
             running.Set();
             given.Set();
+            news.Set();
             thread.Join();
         }
 
@@ -100,7 +112,7 @@ namespace Synthjax
                 double wait = throttle.Ask(Now);
                 if (wait == 0.0) return true;
                 TimeSpan span = TimeSpan.FromSeconds(wait);
-                stopped.Wait(span > LeastWait ? span : LeastWait);
+                news.WaitOne(span > LeastWait ? span : LeastWait);
             }
             return false;
         }
