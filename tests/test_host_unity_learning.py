@@ -317,6 +317,11 @@ def test_rounds_run_beside_the_frames(program: Path, file: Path, tmp_path: Path)
     assert out == ["True True True", "True"]
 
 
+def test_a_skill_leaves_no_model_open(program: Path, file: Path, tmp_path: Path) -> None:
+    """Not when it is refused either, here for a simulation step that does not fit; then it can begin anew."""
+    assert host(program, "models", file, tmp_path / "to", tmp_path / "kept") == ["0 True True 0"]
+
+
 def test_other_algorithms_are_refused(program: Path, file: Path, tmp_path: Path) -> None:
     bundle = load_bundle(file)
     fields = {name: value for name, value in bundle.manifest.items() if name not in ("format", "files")}

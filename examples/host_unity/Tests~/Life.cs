@@ -15,7 +15,7 @@ static class Life
         public int Broken = -1; // readings until one is no number
 
         public bool Ready => true;
-        public double StepSeconds => 0.01;
+        public double StepSeconds { get; set; } = 0.01;
         public bool Sound => Math.Abs(q[0]) < 0.55;
 
         public void Begin(float[] qpos, float[] qvel)
@@ -95,6 +95,50 @@ static class Life
         public void Frame(double seconds) { }
 
         public void Stop() { }
+    }
+
+    /// <summary>A model that says how many of its kind are open.</summary>
+    sealed class Counted : INamedModel
+    {
+        public static int Open;
+
+        readonly INamedModel model;
+
+        public Counted(INamedModel model)
+        {
+            this.model = model;
+            Open++;
+        }
+
+        public int InputSize(string name) => model.InputSize(name);
+        public int OutputSize(string name) => model.OutputSize(name);
+        public void Set(string name, float[] values) => model.Set(name, values);
+        public void Run() => model.Run();
+        public void Get(string name, float[] values) => model.Get(name, values);
+
+        public void Dispose()
+        {
+            model.Dispose();
+            Open--;
+        }
+    }
+
+    /// <summary>Models that are open after a skill was refused, while it acts, and after its end; zip, data folder,
+    /// folder of what is kept.</summary>
+    public static void Models(string[] args)
+    {
+        FirstLaunch launch = Installed(args[1], args[2]);
+        var body = new Toy { StepSeconds = 0.9 };
+        var skill = new LearningSkill(
+            "toy", launch, body, new Toy(), (file, content, signature) => new Counted(LiteRtModel.Open(file, content, signature)), args[3],
+            learner => new InlineWorker(learner));
+        try { skill.Initialize(); }
+        catch (BundleException) { Console.Write($"{Counted.Open} "); }
+        body.StepSeconds = 0.01;
+        skill.Initialize();
+        Console.Write($"{Counted.Open > 0} {skill.Act() != null} ");
+        skill.Dispose();
+        Console.WriteLine(Counted.Open);
     }
 
     static string Word(double value) => value.ToString("R", CultureInfo.InvariantCulture);

@@ -61,6 +61,7 @@ static class Program
                     }
             case "live": Life.Live(args); break;
             case "beside": Life.Beside(args); break;
+            case "models": Life.Models(args); break;
             case "skill": Skill(args[1], args[2], args[3], args[4]); break;
             default: throw new ArgumentException(args[0]);
         }

@@ -7,7 +7,7 @@ namespace Synthjax
     /// How far a policy may go from the shipped one: a bound on their divergence, kept by a projection on the line
     /// between the two. The port of synthjax/deploy/tuning/anchor.py.
     /// </summary>
-    public sealed class Anchor : IDisposable
+    public sealed class Anchor
     {
         const int Projections = 8; // most attempts to come back within the bound
         const int RowsPerTurn = 32; // observations between two admissions, less than a train step's time
@@ -94,7 +94,5 @@ namespace Synthjax
             }
             Kl = sum / observations.Count;
         }
-
-        public void Dispose() => shipped.Dispose();
     }
 }

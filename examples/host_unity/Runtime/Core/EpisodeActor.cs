@@ -35,7 +35,7 @@ namespace Synthjax
     /// synthjax/deploy/tuning/actor.py. <see cref="Begin"/>, then <see cref="Observe"/>, <see cref="Act"/>, the
     /// body's steps and <see cref="Judge"/> by turns.
     /// </summary>
-    public sealed class EpisodeActor : IDisposable
+    public sealed class EpisodeActor
     {
         readonly LearningTask task;
         readonly ILearningBody body;
@@ -47,7 +47,7 @@ namespace Synthjax
 
         public DeployedPolicy Policy { get; }
 
-        /// <param name="policy">opened with parameters; the actor's from now on</param>
+        /// <param name="policy">opened with parameters</param>
         /// <exception cref="BundleException">A model is missing or does not fit the manifest.</exception>
         public EpisodeActor(Bundle bundle, OpenModel open, LearningTask task, DeployedPolicy policy, ILearningBody body)
         {
@@ -123,12 +123,6 @@ namespace Synthjax
                 finite = finite && DeployedPolicy.AllFinite(sensor.Value);
             }
             return finite;
-        }
-
-        public void Dispose()
-        {
-            Policy.Dispose();
-            reward.Dispose();
         }
     }
 }

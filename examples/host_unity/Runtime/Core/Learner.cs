@@ -49,7 +49,7 @@ namespace Synthjax
     /// <see cref="Current"/>; it is replaced, in one assignment, by a policy that has been judged, and by no
     /// other. The port of synthjax/deploy/tuning/learner.py.
     /// </summary>
-    public sealed class Learner : IDisposable
+    public sealed class Learner
     {
         const int AnchorRows = 256; // observations of a rollout that stand for it in the divergence
 
@@ -193,12 +193,6 @@ namespace Synthjax
             double sum = 0.0;
             foreach (double value in values) sum += value;
             return sum / values.Length;
-        }
-
-        public void Dispose()
-        {
-            judge.Dispose();
-            anchor.Dispose();
         }
     }
 }

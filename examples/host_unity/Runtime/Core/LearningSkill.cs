@@ -16,8 +16,8 @@ namespace Synthjax
         readonly OpenModel open;
         readonly Func<Learner, ILearningWorker> start;
         readonly string folder;
+        readonly List<INamedModel> models = new List<INamedModel>(); // all that were opened
         EpisodeActor actor;
-        FineTuning tuning;
         bool begun;
 
         /// <param name="name">of the policy, in its bundle's manifest; install it with its training part</param>
@@ -59,28 +59,46 @@ namespace Synthjax
         {
             if (actor != null) return true;
             if (!launch.IsComplete || !body.Ready || !second.Ready) return false;
-            Bundle bundle = Installer.LoadInstalled(launch.FolderOf(Name));
+            try
+            {
+                Load(Installer.LoadInstalled(launch.FolderOf(Name)));
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
+            return true;
+        }
+
+        void Load(Bundle bundle)
+        {
             var task = new LearningTask(bundle);
-            tuning = new FineTuning(bundle, open);
+            var tuning = new FineTuning(bundle, Open);
             var shipped = (float[])tuning.Vector("params").Clone();
             string kept = Path.Combine(folder, bundle.Digest.Substring(0, 16) + ".f32");
             tuning.Load(kept);
-            DeployedPolicy acting = Opened(bundle), judged = Opened(bundle);
+            float[] parameters = tuning.Vector("params");
+            DeployedPolicy acting = new DeployedPolicy(bundle, Open, parameters), judged = new DeployedPolicy(bundle, Open, parameters);
             FrameSkip = acting.StepsOfAction(body.StepSeconds);
             // Every second start is held out.
             List<EpisodeStart> own = new List<EpisodeStart>(), heldOut = new List<EpisodeStart>();
             for (int i = 0; i < task.Starts.Count; i++) (i % 2 == 0 ? own : heldOut).Add(task.Starts[i]);
             if (heldOut.Count > Config.Episodes) heldOut.RemoveRange(Config.Episodes, heldOut.Count - Config.Episodes);
             Learner = new Learner(
-                bundle, open, task, tuning, shipped, judged, second, FrameSkip, heldOut, Config, Shuffling, taken => tuning.Save(kept));
-            var loaded = new EpisodeActor(bundle, open, task, acting, body);
+                bundle, Open, task, tuning, shipped, judged, second, FrameSkip, heldOut, Config, Shuffling, taken => tuning.Save(kept));
+            var loaded = new EpisodeActor(bundle, Open, task, acting, body);
             Worker = start(Learner);
             Foreground = new Foreground(loaded, Learner, Worker, own, Exploration);
             actor = loaded;
-            return true;
         }
 
-        DeployedPolicy Opened(Bundle bundle) => new DeployedPolicy(bundle, open, tuning.Vector("params"));
+        INamedModel Open(string file, byte[] content, string signature)
+        {
+            INamedModel opened = open(file, content, signature);
+            models.Add(opened);
+            return opened;
+        }
 
         public float[] Act()
         {
@@ -102,9 +120,8 @@ namespace Synthjax
         public void Dispose()
         {
             Worker?.Stop();
-            actor?.Dispose();
-            Learner?.Dispose();
-            tuning?.Dispose();
+            foreach (INamedModel model in models) model.Dispose();
+            models.Clear();
             actor = null;
         }
     }
