@@ -9,7 +9,7 @@ beside the body, with the ``quest`` profile.  Spans of five seconds without trai
 other.  In the latter, rounds follow each other without a rest, so that training never waits for a rollout,
 as it does in life.  A span counts if all other processes together had less than 2 % of the core.
 ``--real-time`` gives frames a real-time priority, as a headset's runtime does; then all spans count.
-At the end the load rises to 97 % and falls again, which ``finetuning_throttle.png`` shows.
+At the end the load rises to 97 % and falls again, which a picture beside the result shows.
 
 ``recovery`` changes the body as the options of ``synthjax finetune`` say and learns as fast as it can;
 returns are of 128 held-out starts that no round has seen.  Both take a bundle of either agent, and write
@@ -52,7 +52,7 @@ def main() -> None:
     options = parsed()
     bundle = load_bundle(options.bundle)
     if options.what == "frames":
-        figures = frames(bundle, options.minutes, options.real_time)
+        figures = frames(bundle, options.minutes, options.real_time, options.out.with_suffix(".png"))
     else:
         steps = options.steps or STEPS[bundle.manifest["agent"]["algorithm"]]
         figures = recovery(bundle, changed(options), steps)
@@ -136,7 +136,7 @@ class Span:
         return [dict(zip(names, (1e3 * x for x in row), strict=True)) for row in lost]
 
 
-def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
+def frames(bundle: Bundle, minutes: float, real_time: bool, plotted: Path) -> dict[str, Any]:
     core, end = Core(), time.perf_counter() + 60.0 * minutes
     allowed = 1.0 if real_time else OTHERS
     learning = LearningConfig(epochs=20, round_kl=1e9, samples_per_step=20.0, episodes=4)
@@ -156,7 +156,7 @@ def frames(bundle: Bundle, minutes: float, real_time: bool) -> dict[str, Any]:
                 kind = not kind
             rising = live(session, True, END, lambda t: HIGH if RISE <= t < FALL else LOAD, core)
             picture = rising.frames
-            plot(picture, RESULTS / "finetuning_throttle.png")
+            plot(picture, plotted)
     result: dict[str, Any] = {
         "budget_ms": 1e3 * session.frame_seconds,
         "load": LOAD,

@@ -30,14 +30,20 @@ ACTING: dict[str, Any] = {  # the least that says how to act
         "size": 1,
         "fields": [{"name": "height", "start": 0, "size": 1}],
     },
-    "observe": {"inputs": {}, "carried": {"entries": [], "start": []}},
+    "observe": {"inputs": {"qpos": {"shape": [1]}}, "carried": {"entries": [], "start": []}},
     "action": {"joints": ["knee"], "gains": [1.0], "scale": [1.0], "squash": "none", "limit": None},
     "finetune": {
         "vectors": [
             {"name": name, "start": index, "size": 1}
             for index, name in enumerate(("params", "opt", "learning_rate"))
         ],
-        "minibatch": {"observation": [1, 1]},
+        "minibatch": {
+            "observation": [1, 1],
+            "action": [1, 1],
+            "mean": [1, 1],
+            "advantage": [1],
+            "target": [1],
+        },
         "settings": {"gamma": 0.9, "gae_lambda": 0.9, "reward_scale": 1.0, "advantage_clip": 4.0},
         "reward": {"inputs": {}, "memory": []},
         "starts": {

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from synthjax import cli
 from synthjax.deploy.bundle import FORMAT, load_bundle, write_bundle
 from synthjax.deploy.file_lock import locked
-from synthjax.deploy.install import install_bundle, installed_folder, load_installed
+from synthjax.deploy.install import bundle_at, install_bundle, installed_folder, load_installed
 from synthjax.errors import UserError
 from synthjax.whole_files import replacing
 
@@ -112,8 +112,9 @@ def test_a_folder_and_an_installation_can_be_installed(versions: dict[int, Path]
     assert install_bundle(folder, to / "first").installed
     source = installed_folder(to / "first")
     assert source is not None
-    assert install_bundle(source, to / "second").installed
-    assert load_installed(to / "second") == load_installed(to / "first")
+    for number, path in enumerate((source, to / "first")):
+        assert install_bundle(path, to / f"next{number}").installed
+        assert load_installed(to / f"next{number}") == load_installed(to / "first") == bundle_at(path)
 
 
 @settings(deadline=None, max_examples=20, derandomize=True)

@@ -20,6 +20,7 @@ from synthjax.errors import UserError
 
 GONE = object()  # instead of a value: the field is taken away
 NAN, INF = struct.pack("<f", float("nan")), struct.pack("<f", float("inf"))
+COLUMNS = ("qpos", "qvel", "carried", "memory")
 # By the field that is wrong in it.
 MANIFESTS = [
     *[(path, GONE) for path in (
@@ -34,6 +35,7 @@ MANIFESTS = [
     )],
     ("timing.sim_dt", 0.0),
     ("timing.control_dt", "0.02"),
+    ("timing.control_dt", 0.5),
     ("timing.n_substeps", 1.5),
     ("physics.solver", "Newtonian"),
     ("physics.solver", []),
@@ -58,9 +60,12 @@ MANIFESTS = [
     ("finetune.vectors", [{"name": "params", "start": 0, "size": 3}]),
     ("finetune.vectors", 7),
     ("finetune.settings.gamma", "0.9"),
+    ("finetune.settings.gamma", 5.0),
     ("finetune.minibatch", {"observation": 256}),
+    ("finetune.minibatch", {name: [1] for name in ("observation", "action", "advantage", "target")}),
     ("finetune.reward.inputs", {"mood": {"shape": [1]}}),
     ("finetune.starts.columns", [{"name": "qpos", "size": 2}]),
+    ("finetune.starts.columns", [{"name": n, "size": int(n == "qvel")} for n in COLUMNS]),
     ("finetune.max_steps", 0),
 ]  # fmt: skip
 FILES: list[tuple[str, Any, str]] = [
@@ -166,7 +171,14 @@ def test_other_algorithms_have_their_own_settings_and_vectors() -> None:
     names = ("params", "opt", "targets")
     vectors = [{"name": name, "start": index, "size": 1} for index, name in enumerate(names)]
     settings = {"gamma": 0.97, "n_step": 3, "reward_rate": 0.5}
-    fields["finetune"] |= {"settings": settings, "vectors": vectors, "policy": {"start": 0, "size": 1}}
+    names = ("observation", "action", "reward", "next_observation", "discount", "noise", "next_noise")
+    minibatch = {name: [1] for name in names}
+    fields["finetune"] |= {
+        "settings": settings,
+        "minibatch": minibatch,
+        "vectors": vectors,
+        "policy": {"start": 0, "size": 1},
+    }
     check_contents(fields, bundles.ACTING_FILES)
     for start, size in ((-1, 1), (0, 0), (1, 1), (0.0, 1), (0, None)):
         policy = {"start": start, "size": size}

@@ -407,6 +407,23 @@ def test_observations_that_are_not_finite_are_counted_and_not_learned_from(
         assert rollout.done[1] == rollout.terminated[1]  # of its own
 
 
+def test_what_was_regained_has_a_loss_to_be_of() -> None:
+    own, changed, after = np.array([4.0, 6.0]), np.array([2.0, 2.0]), np.array([3.0, 5.0])
+    share = report.regained(own, changed, after)
+    assert share is not None
+    assert share["share"] == pytest.approx(2.0 / 3.0)
+    assert share["interval"] == pytest.approx([0.5, 0.75])  # those of the two starts by themselves
+    assert report.regained(own, np.array([4.0, 2.0]), after) is None  # nothing was lost at the first
+
+
+def test_a_policy_that_earns_nothing_has_a_report(bundle: Bundle, tmp_path: Path) -> None:
+    with Session(bundle, CONFIG, tmp_path) as session:
+        session.evaluate = lambda *_, **__: np.zeros(3)  # type: ignore[method-assign]
+        figures = report.rewards(session, 3)
+    assert figures["shipped"]["mean"] == 0.0
+    assert not figures.keys() & {"lost_share", "regained"}
+
+
 @pytest.mark.slow
 def test_always_on_life_learns_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import jax

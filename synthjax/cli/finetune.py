@@ -47,20 +47,18 @@ def finetune(args: list[str]) -> None:
     )
     if not 0.0 <= options.frame_load < 1.0:
         raise UserError(f"--frame-load is {options.frame_load}: give a share from 0 to less than 1.")
-    from synthjax.deploy.bundle import load_bundle
-    from synthjax.deploy.install import installed_folder
+    from synthjax.deploy.install import bundle_at
     from synthjax.deploy.tuning import report
     from synthjax.deploy.tuning.frames import plot
     from synthjax.deploy.tuning.session import Session
     from synthjax.training.dataclass_json import write_json
 
-    path = installed_folder(options.bundle) or options.bundle
     folder = options.out or options.bundle.with_name(f"{options.bundle.stem}-finetuned")
     if (there := unwritable(folder)) is not None:
         raise UserError(f"--out is '{folder}', and '{there}' cannot be written: choose another folder.")
     config = SessionConfig(**{f.name: getattr(options, f.name) for f in dataclasses.fields(SessionConfig)})
     console = Console(markup=False, highlight=False)
-    with Session(load_bundle(path), config, folder, options.env) as session:
+    with Session(bundle_at(options.bundle), config, folder, options.env) as session:
         session.check_episodes(options.report_episodes)
         progress = _Progress(session, console)
         with interrupts.stops(progress.stop):
@@ -88,6 +86,7 @@ class _Progress:
 
     def stop(self) -> None:
         self._stopped = True
+        self._console.print("Stopping, and evaluating for the report; Ctrl-C again stops without one.")
 
     def phase(self, seconds: float | None, steps: int | None) -> Any:
         """Whether a phase that begins now goes on, at most for ``seconds`` and ``steps``."""

@@ -51,7 +51,7 @@ def install_bundle(path: Path, to: Path, with_training: bool = False) -> Install
     is installed again to add them.
 
     Args:
-      path: zip file or folder.
+      path: zip file, folder, or folder that one is installed in.
       to: folder of installations; made if missing.
       with_training: takes the files for fine-tuning too, if the bundle has any.
 
@@ -59,7 +59,7 @@ def install_bundle(path: Path, to: Path, with_training: bool = False) -> Install
       UserError: the bundle cannot be used, is of another policy than the one there, somebody else is
         installing, or the folder cannot be written.  What was installed stays.
     """
-    bundle = load_bundle(path)
+    bundle = bundle_at(path)
     check_contents(bundle.manifest, bundle.files)  # what cannot act takes the place of nothing
     parts = tuple(part for part in bundle.parts if part == "policy" or with_training)
     if (to / MANIFEST).exists():
@@ -83,6 +83,15 @@ def install_bundle(path: Path, to: Path, with_training: bool = False) -> Install
             f"Cannot install into '{to}' ({error.strerror}): make room, or choose a folder that you may "
             "write; what was installed is as it was."
         ) from error
+
+
+def bundle_at(path: Path) -> Bundle:
+    """The bundle at ``path``: a file, a folder with its files, or a folder that one is installed in.
+
+    Raises:
+      UserError: there is none, or it is damaged or of a newer version.
+    """
+    return load_bundle(path) if installed_folder(path) is None else load_installed(path)
 
 
 def load_installed(to: Path) -> Bundle:

@@ -78,14 +78,14 @@ class DeployedPolicy:
 
     @classmethod
     def load(cls, path: Path, num_threads: int = 1, observation_hash: str | None = None) -> DeployedPolicy:
-        """The policy of the bundle at ``path``, a file or a folder.
+        """The policy of the bundle at ``path``, a file, a folder, or a folder that it is installed in.
 
         Raises:
           UserError: the bundle is missing, damaged, of a newer version, or not usable here.
         """
-        from synthjax.deploy.bundle import load_bundle
+        from synthjax.deploy.install import bundle_at
 
-        bundle = load_bundle(path)
+        bundle = bundle_at(path)
         return cls(bundle.manifest, bundle.files, num_threads, observation_hash)
 
     def reset(self, carried: np.ndarray | None = None) -> None:

@@ -33,6 +33,11 @@ _SETTINGS = {  # of an algorithm, that a host needs to learn by it
     "sac": ("gamma", "n_step", "reward_rate"),
 }
 ALGORITHMS = tuple(_SETTINGS)
+_SHARES = ("gamma", "gae_lambda")
+_MINIBATCH = {  # what train_step takes of an algorithm, beside its vectors
+    "ppo": {"observation", "action", "mean", "advantage", "target"},
+    "sac": {"observation", "action", "reward", "next_observation", "discount", "noise", "next_noise"},
+}
 _VECTORS = {"ppo": {"params", "opt", "learning_rate"}, "sac": {"params", "opt", "targets"}}
 _SPLIT = ("sac",)  # those of which a host has to know where the policy lies in "params"
 
@@ -55,9 +60,8 @@ def check_policy(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Non
       UserError: a field of the manifest or a file is missing or cannot be used.
     """
     fields = _Fields(manifest)
-    for name in ("sim_dt", "control_dt"):
-        fields.demand(f"timing.{name}", _is_positive)
-    fields.demand("timing.n_substeps", _is_count)
+    step, count = fields.demand("timing.sim_dt", _is_positive), fields.demand("timing.n_substeps", _is_count)
+    fields.demand("timing.control_dt", lambda value: math.isclose(value, count * step, rel_tol=1e-6))
     fields.demand("physics.solver", lambda value: value in _SOLVERS)
     fields.demand("physics.iterations", _is_count)
     fields.demand("agent.algorithm", _is_text)
@@ -88,8 +92,10 @@ def check_training(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> N
     fields.demand("observe", lambda value: isinstance(value, dict))
     algorithm = fields.demand("agent.algorithm", lambda value: value in _SETTINGS)
     for name in _SETTINGS[algorithm]:
-        fields.demand(f"finetune.settings.{name}", _is_number)
-    fields.demand("finetune.minibatch", lambda value: _is_shapes({k: {"shape": v} for k, v in value.items()}))
+        usable = _is_share if name in _SHARES else _is_number
+        fields.demand(f"finetune.settings.{name}", usable)
+    if fields.demand("finetune.minibatch", _is_minibatch).keys() != _MINIBATCH[algorithm]:
+        fields.refuse("finetune.minibatch")
     fields.demand("finetune.reward.inputs", lambda value: _is_shapes(value, REWARD_INPUTS))
     fields.demand("finetune.reward.memory", lambda value: value == [] or _is_names(value))
     fields.demand("finetune.max_steps", _is_count)
@@ -101,6 +107,9 @@ def check_training(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> N
         fields.demand("finetune.policy", lambda value: _is_part(value, sizes["params"]))
     fields.demand("finetune.starts.columns", _is_columns)
     columns = {row["name"]: row["size"] for row in fields.get("finetune.starts.columns")}
+    seen = fields.get("observe.inputs")
+    if any([columns[name]] != seen[name]["shape"] for name in ("qpos", "qvel") if name in seen):
+        fields.refuse("finetune.starts.columns")
     rows = fields.demand("finetune.starts.rows", _is_count)
     entries = fields.get("observe.carried.entries"), fields.get("finetune.reward.memory")
     if (columns["carried"], columns["memory"]) != tuple(map(len, entries)):
@@ -200,6 +209,10 @@ def _is_positive(value: Any) -> bool:
     return _is_number(value) and value > 0
 
 
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0.0 <= value <= 1.0
+
+
 def _is_numbers(value: Any, count: int) -> bool:
     return isinstance(value, list) and len(value) == count and all(map(_is_number, value))
 
@@ -213,6 +226,10 @@ def _is_shapes(value: Any, names: Iterable[str] | None = None) -> bool:
     shapes = [row["shape"] for row in value.values()]
     known = names is None or value.keys() <= set(names)
     return known and all(isinstance(shape, list) and all(map(_is_count, shape)) for shape in shapes)
+
+
+def _is_minibatch(value: Any) -> bool:
+    return _is_shapes({name: {"shape": shape} for name, shape in value.items()})
 
 
 def _is_vectors(value: Any) -> bool:

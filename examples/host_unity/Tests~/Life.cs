@@ -179,12 +179,13 @@ static class Life
             Config = new LearningConfig { RolloutSteps = 256, Epochs = 1, Episodes = 2 },
         };
         skill.Initialize();
-        double end = LearningWorker.Now + 60.0;
+        double end = LearningWorker.Now + 300.0; // other processes may have all cores
         int numbers = 0;
         while (numbers < 3 && LearningWorker.Now < end)
         {
             body.Step(skill.Act(), skill.FrameSkip);
             skill.Worker.Frame(1e-3);
+            Thread.Sleep(1); // what is left of a frame
             numbers = skill.Learner.Last?.Number ?? 0;
         }
         worker.Pause();
@@ -203,9 +204,23 @@ static class Life
             skill.Worker.Frame(1e-3);
         }
         Console.WriteLine($"{numbers >= 3} {still} {skill.Learner.Last.Number > before}");
+        Console.WriteLine(IdleThreads());
         for (int step = 0; step < 3000; step++) body.Step(skill.Act(), skill.FrameSkip);
         skill.Dispose(); // in the midst of a round
         Console.WriteLine(skill.Act() == null);
+    }
+
+    /// <summary>Threads of this process that only run when no other wants to; the 41st field of proc(5)'s stat.</summary>
+    static int IdleThreads()
+    {
+        int idle = 0;
+        foreach (string thread in Directory.GetDirectories("/proc/self/task"))
+        {
+            string stat = File.ReadAllText(Path.Combine(thread, "stat"));
+            string[] fields = stat.Substring(stat.LastIndexOf(')') + 2).Split(' '); // from the third on
+            if (fields[38] == "5") idle++;
+        }
+        return idle;
     }
 
     static FirstLaunch Installed(string zip, string to)

@@ -63,7 +63,7 @@ class Frames:
             "p50_ms": float(p50),
             "p99_ms": float(p99),
             "longest_ms": float(1e3 * seconds.max()),
-            # A frame that ends late takes the place of those that should have ended meanwhile.
+            # A frame that ends late takes the place of those that should have begun meanwhile.
             "lost": float(np.sum(seconds // self.budget)),
             "train_steps_per_second": (last[3] - first[3]) / max(last[0] - first[0], 1e-9),
         }

@@ -18,8 +18,9 @@ def rewards(session: Session, episodes: int) -> dict[str, Any]:
     """Mean returns of held-out episodes that no round has seen, from the same starts.
 
     ``shipped`` is the policy of the bundle on its own body; ``before`` what the session has begun with and
-    ``after`` what it has come to, on its body.  ``regained`` is the share of the lost return that has come
-    back, with the interval of its bootstrap over the starts.
+    ``after`` what it has come to, on its body.  ``lost_share`` is what of a positive return this body costs,
+    and ``regained`` the share of the loss that has come back, with the interval of its bootstrap over the
+    starts, if there is a loss in every sample of that.
     """
     own = session.evaluate(session.shipped, episodes, changed=False)
     changed = session.evaluate(session.shipped, episodes)
@@ -32,33 +33,40 @@ def rewards(session: Session, episodes: int) -> dict[str, Any]:
             ("change", after - before),
         )
     }  # fmt: skip
-    lost = float(own.mean() - changed.mean())
-    figures["lost_share"] = lost / float(own.mean())
-    if lost > 0.0:
-        figures["regained"] = regained(own, changed, after)
+    if own.mean() > 0.0:
+        figures["lost_share"] = float(1.0 - changed.mean() / own.mean())
+    if (share := regained(own, changed, after)) is not None:
+        figures["regained"] = share
     return figures
 
 
 def summary(values: np.ndarray) -> dict[str, Any]:
     """Mean of ``values`` (N,) with the interval of its bootstrap."""
-    means = _resampled(len(values), lambda rows: values[rows].mean())
-    return {"mean": float(values.mean()), "interval": means, "episodes": len(values)}
+    means = values[_samples(len(values))].mean(axis=1)
+    return {"mean": float(values.mean()), "interval": _interval(means), "episodes": len(values)}
 
 
-def regained(own: np.ndarray, changed: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Share of the lost return that has come back; all (N,), from the same starts."""
+def regained(own: np.ndarray, changed: np.ndarray, after: np.ndarray) -> dict[str, Any] | None:
+    """Share of the lost return that has come back; all (N,), from the same starts.
 
-    def share(rows: np.ndarray) -> float:
-        return float((after[rows] - changed[rows]).mean() / (own[rows] - changed[rows]).mean())
+    None if there is a sample of its bootstrap in which nothing was lost.
+    """
+    samples = _samples(len(own))
+    lost, back = own - changed, after - changed
+    of_samples = lost[samples].mean(axis=1)
+    if of_samples.min() <= 0.0:
+        return None
+    shares = back[samples].mean(axis=1) / of_samples
+    return {"share": float(back.mean() / lost.mean()), "interval": _interval(shares)}
 
-    every = np.arange(len(own))
-    return {"share": share(every), "interval": _resampled(len(own), share)}
+
+def _samples(count: int) -> np.ndarray:
+    """Rows of the samples of a bootstrap (Efron 1979), (_RESAMPLES, count)."""
+    return np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
 
 
-def _resampled(count: int, figure: Any) -> list[float]:
-    """Bootstrap percentiles (Efron 1979) of a figure of rows."""
-    rng = np.random.default_rng(0)
-    values = [figure(rng.integers(count, size=count)) for _ in range(_RESAMPLES)]
+def _interval(values: np.ndarray) -> list[float]:
+    """Percentiles of what the samples gave."""
     tail = (100 - _CONFIDENCE) / 2
     return [float(edge) for edge in np.percentile(values, [tail, 100 - tail])]
 
@@ -108,11 +116,12 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     if figures["repeated"]:
         table.append(("observations that were not finite", f"{figures['repeated']}"))
     for name, frames in figures["frames"].items():
+        due = frames["frames"] + frames["lost"]
         table.append(
             (
                 f"frames {name}",
                 f"{frames['p50_ms']:.2f} ms p50, {frames['p99_ms']:.2f} ms p99, {frames['lost']:.0f} of "
-                f"{frames['frames']:.0f} lost, {frames['train_steps_per_second']:.1f} train steps/s",
+                f"{due:.0f} lost, {frames['train_steps_per_second']:.1f} train steps/s",
             )
         )
     return table

@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.IO;
+using System.Runtime.InteropServices;
 using System.Threading;
 
 namespace Synthjax
@@ -86,6 +88,7 @@ namespace Synthjax
 
         void Run()
         {
+            LowerPriority();
             try
             {
                 while (true)
@@ -129,5 +132,21 @@ namespace Synthjax
             throttle.Finished(Now);
             return more;
         }
+
+        /// <summary>Lets this thread run only when no other wants its core: where the kernel is Linux, Android's too,
+        /// which ThreadPriority does not reach.</summary>
+        static void LowerPriority()
+        {
+            if (!Directory.Exists("/proc/self/task")) return;
+            int none = 0;
+            setpriority(0, 0, 19); // of this thread
+            sched_setscheduler(0, 5, ref none); // SCHED_IDLE
+        }
+
+        [DllImport("libc")]
+        static extern int setpriority(int which, int thread, int nice);
+
+        [DllImport("libc")]
+        static extern int sched_setscheduler(int thread, int policy, ref int parameter);
     }
 }
