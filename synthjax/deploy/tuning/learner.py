@@ -73,7 +73,7 @@ class Learner:
         Otherwise all that was learned is given up.  So it is without an episode if a number is not finite,
         or if the policy does not come within the bound.
         """
-        if self._best is None:  # also after a restart: episodes are the same, so are their returns
+        if self._best is None:  # after a restart too, of the policy that goes on: the best one is not kept
             before: list[float] = []
             yield from self._episodes(self.snapshot, before)
             self._best = np.array(before)
