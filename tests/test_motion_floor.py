@@ -157,17 +157,19 @@ def test_a_standing_foot_neither_tilts_nor_turns_and_a_pivoting_one_turns() -> N
     time = np.arange(60) / 60.0
     sway = np.stack([4.0 * np.sin(9.0 * time), 5.0 + 0.0 * time, 5.0 * np.sin(7.0 * time)], axis=-1)
     stands = np.ones((60, 2), dtype=bool)
-    held = held_flat(Rotation.from_euler("xyz", sway, degrees=True), stands, 60.0, np.zeros(60)).as_euler(
+    none = np.zeros(60)
+    held = held_flat(Rotation.from_euler("xyz", sway, degrees=True), stands, 60.0, none, none).as_euler(
         "xyz", degrees=True
     )
     np.testing.assert_allclose(held[:, :2], 0.0, atol=0.1)
     assert np.ptp(held[:, 2]) < 0.5
     turning = Rotation.from_euler("z", np.linspace(0.0, 90.0, 60)[:, None], degrees=True)
     for heel, lifted in ((0.0, 4.0), (1.0, -4.0)):  # nose down about the ball, nose up about the heel
-        pivoted = held_flat(turning, stands, 60.0, np.full(60, heel)).as_euler("ZYX", degrees=True)
+        pivoted = held_flat(turning, stands, 60.0, np.ones(60), np.full(60, heel))
+        pivoted = pivoted.as_euler("ZYX", degrees=True)
         np.testing.assert_allclose(pivoted[:, 0], np.linspace(0.0, 90.0, 60), atol=1e-6)
         np.testing.assert_allclose(pivoted[10:50, 1], lifted, atol=0.01)
     swinging = held_flat(
-        Rotation.from_euler("xyz", sway, degrees=True), np.zeros((60, 2), bool), 60.0, np.zeros(60)
+        Rotation.from_euler("xyz", sway, degrees=True), np.zeros((60, 2), bool), 60.0, none, none
     )
     np.testing.assert_allclose(swinging.as_euler("xyz", degrees=True), sway, atol=1e-9)

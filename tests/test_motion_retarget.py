@@ -16,6 +16,7 @@ from synthjax.motion.drift import without_drift
 from synthjax.motion.ground import lowest_points, touching_points
 from synthjax.motion.kinematics import central_rate, forward_kinematics, hinge_limits
 from synthjax.motion.library import resolve_motions
+from synthjax.motion.rolling import rolling
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.stances import find_stances
 from synthjax.motion.targets import Targets, make_targets
@@ -122,8 +123,8 @@ def test_a_leg_that_lands_nearly_straight_does_not_snap(body: Body) -> None:
 def test_a_wheel_in_contact_is_moved_as_far_as_it_rolls() -> None:
     """A wheel of 0.1 m that turns forwards by half a radian a frame while its hub stands still."""
     angle = 0.5 * np.arange(6)
-    forwards = np.stack([np.cos(angle / 2), 0 * angle, np.sin(angle / 2), 0 * angle], axis=-1)
-    steps = planting._rolling(forwards, np.tile([0.0, 0.0, 0.1], (6, 1)), loop=False)
+    forwards = Rotation.from_euler("y", angle[:, None])
+    steps = rolling(forwards, np.tile([0.0, 0.0, 0.1], (6, 1)), loop=False)
     np.testing.assert_allclose(steps[1:], [[0.05, 0.0]] * 5, atol=1e-12)
     hub = np.tile([1.0, 2.0, 0.1], (6, 1))
     contact = np.array([False, True, True, True, True, False])

@@ -18,12 +18,12 @@ SIDES = ("Left", "Right")
 _BEND_HEIGHT = {"Hand": (0.10, 0.30), "Toes": (0.04, 0.10)}  # m, fully bent below, not at all above
 _BEND_SMOOTHING = 0.05  # s, standard deviation
 _BEND_RELUCTANCE = 0.05  # rad^-2, against tilt^2
-_HOLD_SMOOTHING = 0.03  # s, standard deviation, of the passage into a held orientation or another pivot
-_HOLD_EDGE = 0.03  # s, by which a foot is kept from turning before it stands, and after
+_HOLD_SMOOTHING = 0.035  # s, standard deviation, of the passage into a held orientation or another pivot
+_HOLD_EDGE = 0.05  # s, before a foot stands, and after, in the middle of that passage
+_STILL = 0.03  # s, by which its heading is that of the stance before it stands, and after
+_STEP = 0.1  # s, a foot that stands again so soon has no time for that
 _FLAT_TILT = (np.radians(12.0), np.radians(20.0))  # feet below are laid flat, above left as they are
-_PIVOT = np.radians(30.0)  # a foot that turns farther in one stance pivots
-_PIVOT_RATE = (0.2, 0.6)  # rad/s, at which a pivoting foot begins to lift an end, and has lifted it
-_PIVOT_TILT = np.radians(4.0)
+_PIVOT_TILT = np.radians(4.0)  # of a pivoting foot, so that only one of its ends touches
 
 
 def bend_ends(
@@ -69,11 +69,13 @@ def held_orientations(
     fps: float,
     loop: bool,
     stances: Mapping[str, np.ndarray],
+    pivots: Mapping[str, np.ndarray],
     heels: Mapping[str, np.ndarray],
 ) -> dict[str, Rotation]:
     """T world orientations of each foot in ``stances``, whose values (T, 2) say when heel and ball stand.
 
-    ``heels`` (T,) says how far each foot turns about its heel, see :func:`turning_about_heel`.
+    ``pivots`` (T,) says how far each foot pivots, see :func:`synthjax.motion.stances.pivoting`, and
+    ``heels`` (T,) how far about its heel, see :func:`turning_about_heel`.
     """
     world = forward_kinematics(body.model, qpos, np.zeros((len(qpos), body.model.nv)))
     frames, cycles = len(qpos), 3 if loop else 1
@@ -84,6 +86,7 @@ def held_orientations(
             Rotation.from_quat(quats, scalar_first=True),
             np.tile(ends, (cycles, 1)),
             fps,
+            np.tile(pivots[foot], cycles),
             np.tile(heels[foot], cycles),
         )
         out[foot] = held[frames : 2 * frames] if loop else held
@@ -122,15 +125,18 @@ def path_rate(point: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> 
     return (padded[2:] - padded[:-2]) * (0.5 * fps)
 
 
-def held_flat(rotation: Rotation, ends: np.ndarray, fps: float, heel: np.ndarray) -> Rotation:
+def held_flat(
+    rotation: Rotation, ends: np.ndarray, fps: float, pivots: np.ndarray, heel: np.ndarray
+) -> Rotation:
     """Feet that stand are kept from turning about z, unless they pivot; on heel and ball they are laid flat.
 
-    A flat foot that pivots lifts the end about which it does not turn.
+    A foot that pivots lifts the end about which it does not turn, in whatever attitude it stands.
 
     Args:
       rotation: T orientations.
       ends: (T, 2) bool, whether heel and ball stand.
       fps: frames a second.
+      pivots: (T,) as of :func:`synthjax.motion.stances.pivoting`.
       heel: (T,) as of :func:`turning_about_heel`.
     """
     stands = np.asarray(ends.any(axis=-1))
@@ -141,29 +147,38 @@ def held_flat(rotation: Rotation, ends: np.ndarray, fps: float, heel: np.ndarray
     sine = np.linalg.norm(axis, axis=-1)
     tilt = np.arctan2(sine, up[:, 2])
     flat = _passed(ends.all(axis=-1) * (1.0 - smoothstep(tilt, *_FLAT_TILT)), fps)
-    lay = Rotation.from_rotvec((flat * tilt / np.maximum(sine, 1e-9))[:, None] * axis)
-    ahead = rotation.apply([1.0, 0.0, 0.0])
-    yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
-    turn, pivots = np.zeros(len(yaw)), np.zeros(len(yaw))
-    for start, stop in intervals(stands):
-        if np.ptp(yaw[start:stop]) < _PIVOT:
-            turn[start:stop] = yaw[start:stop].mean() - yaw[start:stop]
-        else:
-            pivots[start:stop] = smoothstep(np.abs(np.gradient(yaw)[start:stop] * fps), *_PIVOT_RATE)
-    times = np.flatnonzero(stands)
-    turn = _passed(_widened(stands, fps), fps) * np.interp(np.arange(len(yaw)), times, turn[times])
-    pitch = _PIVOT_TILT * _passed(pivots * flat * (1.0 - 2.0 * heel), fps)
+    laid = Rotation.from_rotvec((flat * tilt / np.maximum(sine, 1e-9))[:, None] * axis) * rotation
+    turn = _passed(_widened(stands, fps, _HOLD_EDGE), fps) * _held_turn(rotation, stands, pivots, fps)
+    nose = np.arcsin(np.clip(laid.apply([1.0, 0.0, 0.0])[:, 2], -1.0, 1.0))
+    on_ball, on_heel = np.maximum(nose + _PIVOT_TILT, 0.0), np.minimum(nose - _PIVOT_TILT, 0.0)
+    pitch = _passed(pivots, fps) * ((1.0 - heel) * on_ball + heel * on_heel)
     return (
         Rotation.from_rotvec(turn[:, None] * [0.0, 0.0, 1.0])
-        * lay
-        * rotation
+        * laid
         * Rotation.from_rotvec(pitch[:, None] * [0.0, 1.0, 0.0])
     )
 
 
-def _widened(held: np.ndarray, fps: float) -> np.ndarray:
+def _held_turn(rotation: Rotation, stands: np.ndarray, pivots: np.ndarray, fps: float) -> np.ndarray:
+    """Angles (T,) in rad about z that keep each stance without a pivot at its mean heading."""
+    ahead = rotation.apply([1.0, 0.0, 0.0])
+    yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
+    still = _widened(stands, fps, _STILL)
+    for start, stop in intervals(~stands):
+        if start > 0 and stop < len(stands) and stop - start < _STEP * fps:
+            still[start:stop] = False
+    turn = np.zeros(len(yaw))
+    for start, stop in intervals(still):
+        stance = np.arange(start, stop)[stands[start:stop]]
+        if not pivots[stance].any():
+            turn[start:stop] = yaw[stance].mean() - yaw[start:stop]
+    times = np.flatnonzero(still)
+    return np.interp(np.arange(len(yaw)), times, turn[times])
+
+
+def _widened(held: np.ndarray, fps: float, seconds: float) -> np.ndarray:
     """``held`` (T,) bool begun earlier and ended later: a foot that lands has ceased to turn."""
-    return np.asarray(binary_dilation(held, iterations=max(1, round(_HOLD_EDGE * fps))))
+    return np.asarray(binary_dilation(held, iterations=max(1, round(seconds * fps))))
 
 
 def _passed(held: np.ndarray, fps: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from synthjax.bodies import Body
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 CONTACT_HEIGHT = 0.02  # m, a body lower than this touches the ground
-_TOUCH = 0.005  # m
+TOUCH = 0.005  # m, what is so little higher than the lowest point of a part touches with it
 _FOOT_SPEED = 1.0  # m/s, a foot faster than this swings through, however low
 _FLIGHT_RISE = 0.04  # m
 FLIGHT_EDGE = 0.035  # s
@@ -60,10 +60,20 @@ def surface_points(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.
     return (centre + down)[None]
 
 
+def part_points(body: Body, part: int) -> np.ndarray:
+    """(K, 3) m, the surface points of one body in its own axes; its origin, of a body without geoms."""
+    model, data = body.model, mujoco.MjData(body.model)
+    mujoco.mj_kinematics(model, data)
+    points = [surface_points(model, data, g) for g in ground_geoms(body) if model.geom_bodyid[g] == part]
+    if not points:
+        return np.zeros((1, 3))
+    return np.asarray((np.concatenate(points) - data.xpos[part]) @ data.xmat[part].reshape(3, 3))
+
+
 def touching_points(body: Body, qpos: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """Where each of the bodies ``parts`` (P,) touches a floor that it stands on, (T, P, 3) m.
 
-    The middle of its surface points that are at most :data:`_TOUCH` higher than its lowest one; nan without
+    The middle of its surface points that are at most :data:`TOUCH` higher than its lowest one; nan without
     geoms.
     """
     model, data = body.model, mujoco.MjData(body.model)
@@ -76,7 +86,7 @@ def touching_points(body: Body, qpos: np.ndarray, parts: np.ndarray) -> np.ndarr
         for i, own in enumerate(geoms):
             if len(own):
                 points = np.concatenate([surface_points(model, data, g) for g in own])
-                out[t, i] = points[points[:, 2] <= points[:, 2].min() + _TOUCH].mean(axis=0)
+                out[t, i] = points[points[:, 2] <= points[:, 2].min() + TOUCH].mean(axis=0)
     return out
 
 

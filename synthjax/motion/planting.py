@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import binary_dilation, gaussian_filter1d
+from scipy.ndimage import binary_dilation
 from scipy.sparse import csc_array, diags_array, eye_array
 from scipy.sparse.linalg import spsolve
 from scipy.spatial.transform import Rotation
@@ -19,9 +19,11 @@ from synthjax.bodies import Body
 from synthjax.motion.feet import SIDES, bend_ends, held_orientations, path_rate, turning_about_heel
 from synthjax.motion.ground import flights, floor_level, intervals, lowest_points
 from synthjax.motion.inverse import refine
-from synthjax.motion.kinematics import differentiate, forward_kinematics
-from synthjax.motion.seam import displace, smooth, smoothstep
-from synthjax.motion.stances import sole_ends, steady
+from synthjax.motion.kinematics import forward_kinematics
+from synthjax.motion.rolling import rolling, rolling_foot
+from synthjax.motion.seam import smoothstep
+from synthjax.motion.stances import steady
+from synthjax.motion.straight_legs import limb_length, with_feet_of, within_reach, without_snaps
 from synthjax.motion.targets import Targets
 
 _CONTACT_HEIGHT = 0.03  # m, of a hand
@@ -29,16 +31,13 @@ _HAND_SPEED = 0.5  # m/s, a faster hand does not stand, in however slippery a so
 # A foot that moves must clear the floor: a policy that follows feet which scrape along it slides, too.
 _CLEARANCE = 0.02  # m
 _CLEAR_SPEED = (0.2, 0.8)  # m/s, no clearance below, all of it above
+_LEAST_CLEARANCE, _LEAST_SPEED = 0.01, (0.05, 0.2)  # m and m/s, of a foot that slides instead of standing
 _SWING_CUTOFF = 10.0  # Hz, of the path of a foot or hand between two contacts
 _LOCK = 0.02  # s, by which a foot stands still before it touches the floor, and after it has left it
 _SHORTEST = 0.05  # s, of a hand's contact or of a gap between two
 _UNREACHED = 0.01  # m, a foot that is left so high does not stand
 _SETTLED = 2  # rounds after which that is judged
-_NOSE_UP = (0.005, 0.02)  # m, of toes over the heel, which alone bears then, whatever the source's did
-_REACH = 0.97  # of the straight limb
 _ROUNDS = 4
-_STRAIGHT = (0.95, 0.98)  # of the straight leg, not smoothed below, all of it above
-_SNAP, _SNAP_EDGE = 0.02, 0.05  # s, standard deviations, of the smoothing and of the passage into it
 
 
 def plant(
@@ -47,6 +46,7 @@ def plant(
     fps: float,
     loop_offset: np.ndarray | None,
     stances: Mapping[str, np.ndarray],
+    pivots: Mapping[str, np.ndarray],
     hand_speed: float,
 ) -> np.ndarray:
     """``qpos`` (T, nq) lowered onto the floor (z = 0), with its stances anchored.
@@ -59,20 +59,22 @@ def plant(
       fps: frames a second.
       loop_offset: (3,) of a loop.
       stances: foot -> (T, 2) bool, whether its heel and its ball stand.
+      pivots: foot -> (T,) from 0 to 1, how far it pivots there.
       hand_speed: m/s, a hand near the floor that is slower stands.
     """
     loop = loop_offset is not None
     unsupported = _unsupported(body, qpos, fps, loop, stances)
     qpos = _lowered(body, qpos, fps, loop, unsupported)
     heels = turning_about_heel(body, qpos, fps, loop_offset, stances)
-    feet = held_orientations(body, qpos, fps, loop, stances, heels)
+    feet = held_orientations(body, qpos, fps, loop, stances, pivots, heels)
     for turn in range(_ROUNDS):
         if turn >= _SETTLED:
             stances = _reached(body, qpos, stances)
-        targets = _planted_targets(body, qpos, fps, loop_offset, stances, feet, heels, hand_speed)
+        targets = _planted_targets(body, qpos, fps, loop_offset, stances, feet, hand_speed)
         qpos = bend_ends(body, refine(body, targets, qpos), fps, loop, ("Toes",))
         qpos = _lowered(body, qpos, fps, loop, unsupported)
-    return _lowered(body, _without_snaps(body, qpos, fps, loop_offset), fps, loop, unsupported)
+    smoothed = _lowered(body, without_snaps(body, qpos, fps, loop_offset), fps, loop, unsupported)
+    return with_feet_of(body, qpos, smoothed, fps, loop=loop)
 
 
 def _reached(body: Body, qpos: np.ndarray, stances: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -102,27 +104,6 @@ def _lowered(body: Body, qpos: np.ndarray, fps: float, loop: bool, unsupported: 
     return out
 
 
-def _without_snaps(body: Body, qpos: np.ndarray, fps: float, loop_offset: np.ndarray | None) -> np.ndarray:
-    """``qpos`` (T, nq) smoothed while a leg is nearly straight, where a millimetre costs ten degrees.
-
-    The whole figure is, as a leg by itself would slide; it is not at other times, as feet that land fast
-    skate when their landing is smoothed.
-    """
-    model = body.model
-    world = forward_kinematics(model, qpos, np.zeros((len(qpos), model.nv)))
-    hips, ankles = (
-        world.xpos[:, body.body_ids(tuple(body.bones[f"{side}{bone}"] for side in SIDES))]
-        for bone in ("UpperLeg", "Foot")
-    )
-    length = np.array([_limb_length(body, f"{side}Foot") for side in SIDES])
-    reach = (np.linalg.norm(ankles - hips, axis=-1) / length).max(axis=-1)
-    edges = "nearest" if loop_offset is None else "wrap"
-    share = gaussian_filter1d(smoothstep(reach, *_STRAIGHT), _SNAP_EDGE * fps, mode=edges)
-    smoothed = smooth(qpos, _SNAP * fps, loop_offset)
-    change = np.stack([differentiate(model, q, goal, 1.0) for q, goal in zip(qpos, smoothed, strict=True)])
-    return displace(model, qpos, share[:, None] * change)
-
-
 def _planted_targets(
     body: Body,
     qpos: np.ndarray,
@@ -130,7 +111,6 @@ def _planted_targets(
     loop_offset: np.ndarray | None,
     stances: Mapping[str, np.ndarray],
     feet: Mapping[str, Rotation],
-    heels: Mapping[str, np.ndarray],
     hand_speed: float,
 ) -> Targets:
     model = body.model
@@ -150,65 +130,31 @@ def _planted_targets(
         height = np.minimum(lowest[:, ids[bone]], lowest[:, toes])
         speed = np.linalg.norm(path_rate(point, fps, loop_offset)[:, :2], axis=-1)
         if bone in feet:
-            contact, ball = np.asarray(stances[bone].any(axis=-1)), stances[bone] @ [-1, 1] > 0
-            clearance = _CLEARANCE * smoothstep(speed, *_CLEAR_SPEED)
+            contact = np.asarray(stances[bone].any(axis=-1))
+            clearance = np.maximum(
+                _CLEARANCE * smoothstep(speed, *_CLEAR_SPEED),
+                _LEAST_CLEARANCE * smoothstep(speed, *_LEAST_SPEED),
+            )
+            end = bone.replace("Foot", "Toes") if toes != ids[bone] else bone
+            bent = _rotation(world.xquat[:, ids[bone]]).inv() * _rotation(world.xquat[:, toes])
+            # Outside a stance toes swing freely.
+            roll = rolling_foot(body, (bone, end), (rotation, rotation * bent), anchor, contact, loop)
         else:
             contact = (height < _CONTACT_HEIGHT) & (speed < min(hand_speed, _HAND_SPEED))
             contact = steady(contact, round(_SHORTEST * fps), loop)
-            ball, clearance = np.zeros(len(qpos), dtype=bool), np.zeros(len(qpos))
-        # What bears rolls: the toes of a standing ball, else the foot on its heel or flat, or the hand.
-        radius = (point[:, 2] - height)[:, None] * [0.0, 0.0, 1.0]
-        roll = np.where(
-            ball[:, None],
-            _rolling(world.xquat[:, toes], radius, loop),
-            _rolling(world.xquat[:, ids[bone]], radius, loop),
-        )
-        if bone in feet:
-            lever = rotation.apply(anchor - sole_ends(body, bone)[0])
-            nose_up = smoothstep(lowest[:, toes] - lowest[:, ids[bone]], *_NOSE_UP)
-            about = np.maximum(heels[bone], nose_up)[:, None]
-            roll = about * _rolling(world.xquat[:, ids[bone]], lever, loop) + (1.0 - about) * roll
+            clearance = np.zeros(len(qpos))
+            roll = rolling(rotation, (point[:, 2] - height)[:, None] * [0.0, 0.0, 1.0], loop)
         shift = _shift(point, roll, height, clearance, contact, fps, loop_offset)
         if bone not in feet:
             # A hand beside a lying figure need not touch; pulled down it would press the arm into the floor.
             shift[:, 2] = np.maximum(shift[:, 2], 0.0)
-        positions[bone] = _within_reach(
+        positions[bone] = within_reach(
             world.xpos[:, ids[bone]],
             point + shift - rotation.apply(anchor),
             world.xpos[:, ids[bone.replace("Foot", "UpperLeg").replace("Hand", "UpperArm")]],
-            _limb_length(body, bone),
+            limb_length(body, bone),
         )
     return Targets(fps, positions, rotations, loop)
-
-
-def _within_reach(before: np.ndarray, after: np.ndarray, base: np.ndarray, length: float) -> np.ndarray:
-    """``after`` (T, 3) no farther from ``base`` than a slightly bent limb reaches, or than ``before`` was.
-
-    A limb that is pulled straight snaps: close to its full length a millimetre costs ten degrees.
-    """
-    reach = np.maximum(np.linalg.norm(before - base, axis=-1), _REACH * length)
-    distance = np.linalg.norm(after - base, axis=-1)
-    return base + (after - base) * np.minimum(1.0, reach / distance)[:, None]
-
-
-def _limb_length(body: Body, end: str) -> float:
-    """Metres from the hip to the ankle, or from the shoulder to the wrist, of the straight limb."""
-    lower = end.replace("Foot", "LowerLeg").replace("Hand", "LowerArm")
-    return float(sum(np.linalg.norm(body.model.body(body.bones[bone]).pos) for bone in (lower, end)))
-
-
-def _rolling(quaternions: np.ndarray, lever: np.ndarray, loop: bool) -> np.ndarray:
-    """Steps (T, 2) in m of a point of a part that rolls or turns without slipping.
-
-    A foot that leaves over its toes turns about their tips: were its ball held still, the tips would slide.
-    ``lever`` (T, 3) leads from where the part touches to the point.  Step t leads from frame t - 1 to t.
-    """
-    rotation = _rotation(quaternions)
-    before = _rotation(np.roll(quaternions, 1, axis=0))
-    turn = (rotation * before.inv()).as_rotvec()
-    if not loop:
-        turn[0] = 0.0
-    return np.asarray(np.cross(turn, lever)[:, :2])
 
 
 def _shift(

@@ -15,7 +15,7 @@ from synthjax.motion.kinematics import hinge_limits
 from synthjax.motion.planting import plant
 from synthjax.motion.seam import close_cycle, smooth
 from synthjax.motion.skeleton import SkeletonMotion
-from synthjax.motion.stances import find_stances
+from synthjax.motion.stances import find_stances, holding, pivoting, sole_paths
 from synthjax.motion.targets import demand_bones, make_targets
 
 FPS = 60.0
@@ -36,6 +36,9 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     demand_bones(motion)
     stances = find_stances(motion, body, fps)
     motion = without_drift(motion, body, fps, stances)
+    soles, rotations = sole_paths(motion, body, fps)
+    stances = holding(stances, soles, fps)
+    pivots = pivoting(stances, rotations, fps)
     targets = make_targets(motion, body, fps)
     qpos = solve(body, targets)
     offset = None
@@ -45,7 +48,8 @@ def retarget(motion: SkeletonMotion, body: Body, fps: float = FPS) -> Clip:
     qpos = bend_ends(body, qpos, fps, motion.loop)
     # A loop comes without its closing frame.
     stances = {foot: ends[: len(qpos)] for foot, ends in stances.items()}
-    qpos = plant(body, qpos, fps, offset, stances, motion.stance_speed)
+    pivots = {foot: share[: len(qpos)] for foot, share in pivots.items()}
+    qpos = plant(body, qpos, fps, offset, stances, pivots, motion.stance_speed)
     # Closing and smoothing may have carried a hinge a little beyond its stop.
     qpos[:, 7:] = np.clip(qpos[:, 7:], *hinge_limits(body.model).T)
     return make_clip(

@@ -7,12 +7,16 @@ Limbs of other proportions have not moved it yet, as they will in the retargeted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mujoco
 import numpy as np
+from scipy.ndimage import binary_erosion, gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from synthjax.bodies import Body
 from synthjax.motion.ground import ground_geoms, intervals, surface_points
+from synthjax.motion.seam import smoothstep
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.motion.targets import body_scale, resample_motion
 
@@ -23,6 +27,11 @@ _HEIGHT = (0.03, 0.045)  # m over the floor, for a stance to begin and to end
 _FASTER = 1.5  # times the speed below which a stance begins, it ends
 _UPRIGHT = 0.3  # cosine between the foot and the vertical; the feet of a crawling figure lie on their backs
 _SHORTEST = 0.05  # s, of a stance or of a gap between two
+_SLIDES = 0.3  # m/s, a foot that slides faster does not hold the floor if the other one does
+_SLIDE_SMOOTHING = 0.03  # s, standard deviation, of that speed
+_HANDOVER = 0.03  # s, by which the other one stands before and after
+_PIVOT = np.radians(30.0)  # a foot that turns farther in one stance pivots
+_PIVOT_RATE = (0.2, 0.6)  # rad/s, at which it begins to, and wholly does
 
 
 def find_stances(motion: SkeletonMotion, body: Body, fps: float) -> dict[str, np.ndarray]:
@@ -49,6 +58,50 @@ def find_stances(motion: SkeletonMotion, body: Body, fps: float) -> dict[str, np
         ends = [hysteresis(begin[:, i], go_on[:, i]) for i in (0, 1)]
         stances[foot] = np.stack([steady(end, round(_SHORTEST * fps), loop=False) for end in ends], axis=-1)
     return stances
+
+
+def holding(
+    stances: Mapping[str, np.ndarray], soles: Mapping[str, np.ndarray], fps: float
+) -> dict[str, np.ndarray]:
+    """``stances`` without what slides past a foot that holds the floor better.
+
+    Of two feet that slide only one can be held without pulling the figure apart; the other one is lifted.
+    ``soles`` are the paths of :func:`sole_paths` without drift (:mod:`synthjax.motion.drift`).
+    """
+    slides = {}
+    for foot, ends in stances.items():
+        speed = np.linalg.norm(np.gradient(soles[foot], 1.0 / fps, axis=0)[..., :2], axis=-1)
+        speed = gaussian_filter1d(speed, _SLIDE_SMOOTHING * fps, axis=0, mode="nearest")
+        slides[foot] = np.where(ends, speed, np.inf).min(axis=-1)
+    shortest = round(_SHORTEST * fps)
+    held = {}
+    for foot, other in (FEET, FEET[::-1]):
+        stands = binary_erosion(
+            stances[other].any(axis=-1), iterations=max(1, round(_HANDOVER * fps)), border_value=1
+        )
+        lifted = stands & (slides[foot] > _SLIDES) & (slides[foot] > slides[other])
+        ends = stances[foot] & ~steady(lifted, shortest, loop=False)[:, None]
+        held[foot] = np.stack([steady(end, shortest, loop=False) for end in ends.T], axis=-1)
+    return held
+
+
+def pivoting(
+    stances: Mapping[str, np.ndarray], rotations: Mapping[str, Rotation], fps: float
+) -> dict[str, np.ndarray]:
+    """Foot -> (T,) from 0, where it does not turn, to 1, where it pivots on the floor.
+
+    ``rotations`` are those of the source (:func:`sole_paths`): the closing of a loop turns feet, too.
+    """
+    pivots = {}
+    for foot, ends in stances.items():
+        ahead = rotations[foot].apply([1.0, 0.0, 0.0])
+        yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
+        turns = smoothstep(np.abs(np.gradient(yaw, 1.0 / fps)), *_PIVOT_RATE)
+        pivots[foot] = np.zeros(len(yaw))
+        for start, stop in intervals(np.asarray(ends.any(axis=-1))):
+            if np.ptp(yaw[start:stop]) > _PIVOT:
+                pivots[foot][start:stop] = turns[start:stop]
+    return pivots
 
 
 def sole_paths(
