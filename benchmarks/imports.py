@@ -70,7 +70,11 @@ def main() -> None:
         "body_hash": body.hash,
         "loop": args.loop,
         "files": rows,
-        "same_motion": [differences(a, b, clips, body) for a, b in itertools.combinations(clips, 2)],
+        "same_motion": [
+            differences(a, b, clips, body)
+            for a, b in itertools.combinations(clips, 2)
+            if clips[a].num_frames == clips[b].num_frames  # other loops may have been found in them
+        ],
     }
     args.out.parent.mkdir(exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n")
