@@ -41,6 +41,8 @@ _KEPT = (
     "off the floor",
     "at a joint limit",
     "acceleration",
+    "root's acceleration",
+    "root's turning",
     "loop seam",
     "loop closing",
 )
@@ -100,7 +102,7 @@ def imported(path: Path, body: Body, loop: Loop) -> tuple[dict[str, object], Cli
         "frames": clip.num_frames,
         "loop": clip.loop,
         "floor": read.facts.get("floor", "as the format has it"),
-        **{v.what: float(f"{v.figure:.3g}") for v in verdicts if v.what in _KEPT},
+        **{v.what: float(f"{round(v.figure, 5):.3g}") for v in verdicts if v.what in _KEPT},
         "frames a second": round(rate),
     }
     return row, clip

@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -386,6 +387,10 @@ def test_missing_files_folders_and_options_of_other_formats(tmp_path: Path) -> N
     (tmp_path / "folder.bvh").mkdir()
     with pytest.raises(UserError, match="is a folder"):
         read(tmp_path / "folder.bvh")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.bvh")  # that nobody writes to
+        with pytest.raises(UserError, match="is no file"):
+            read(tmp_path / "pipe.bvh")
     path = write(tmp_path, "a.bvh", sources.bvh())
     with pytest.raises(UserError, match="leave out --skeleton"):
         read(path, skeleton=path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from synthjax import cli
 from synthjax.bodies import Body, make_body
@@ -58,6 +59,19 @@ def spiked(qpos: np.ndarray) -> None:
     qpos[30, 20] += 2.5
 
 
+def popped(qpos: np.ndarray) -> None:
+    qpos[30, 20] += 0.5
+
+
+def teleported(qpos: np.ndarray) -> None:
+    qpos[30:, 0] += 0.3
+
+
+def turned(qpos: np.ndarray) -> None:
+    turn = Rotation.from_euler("z", 20.0, degrees=True)
+    qpos[30:, 3:7] = (turn * Rotation.from_quat(qpos[30:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+
+
 def bent_too_far(qpos: np.ndarray) -> None:
     qpos[:, 7:10] = np.radians(-80.0)  # the spine's
 
@@ -70,7 +84,9 @@ def bent_too_far(qpos: np.ndarray) -> None:
         (floating, "unbalanced weight"),
         (sliding, "skate"),
         (spiked, "fastest hinge"),
-        (spiked, "acceleration"),
+        (popped, "acceleration"),
+        (teleported, "root's acceleration"),
+        (turned, "root's turning"),
         (bent_too_far, "beyond a limit"),
         (bent_too_far, "at a joint limit"),
     ],
@@ -87,11 +103,11 @@ def test_each_damage_has_its_line(
 
 def test_dropped_and_still_frames_are_counted(body: Body, walk: Clip) -> None:
     qpos = walk.qpos.copy()
-    for frame in (10, 20, 30, 40):
-        qpos[frame] = qpos[frame - 1]
+    for start, stop in ((10, 11), (20, 22), (30, 33)):
+        qpos[start:stop] = qpos[start - 1]
     figures = {v.what: v.figure for v in check_clip(changed(body, walk, qpos), body)}
-    assert figures["repeated frames"] == 4
-    assert figures["without motion"] == 0.0
+    assert figures["repeated frames"] == 6
+    assert figures["without motion"] == pytest.approx(100.0 * 3 / walk.num_frames)  # held before and after
     still = changed(body, walk, np.repeat(walk.qpos[:1], 60, axis=0), loop=False)
     figures = {v.what: v.figure for v in check_clip(still, body)}
     assert figures["repeated frames"] == 0
@@ -127,6 +143,18 @@ def test_a_motor_too_weak_for_the_arm_that_it_holds_out_is_named(
 def test_a_loop_whose_ends_do_not_meet_has_a_bad_seam(body: Body, walk: Clip) -> None:
     found = grades(dataclasses.replace(walk, loop_offset=walk.loop_offset * 0.9), body)
     assert found["loop seam"] == BAD
+
+
+def test_a_seam_that_jumps_has_its_lines(body: Body, walk: Clip) -> None:
+    ramp = np.linspace(0.0, 1.0, walk.num_frames)
+    bent, turned = walk.qpos.copy(), walk.qpos.copy()
+    bent[:, 20] += 0.7 * ramp
+    turn = Rotation.from_rotvec(np.radians(20.0) * ramp[:, None] * [0.0, 0.0, 1.0])
+    heading = Rotation.from_quat(turned[:, 3:7], scalar_first=True)
+    turned[:, 3:7] = (turn * heading).as_quat(scalar_first=True)
+    for qpos, line in ((bent, "acceleration"), (turned, "root's turning")):
+        assert grades(changed(body, walk, qpos), body)[line] == BAD
+        assert grades(changed(body, walk, qpos, loop=False), body)[line] == GOOD
 
 
 def test_the_command_says_by_its_exit_code_whether_something_is_bad(

@@ -200,7 +200,7 @@ def test_names_do_nothing_to_the_terminal() -> None:
 def test_what_is_no_human_is_refused_with_the_lists() -> None:
     names = ("root", "Hips", "Front_Leg_Upper_L", "Front_Leg_Upper_R", "Tail")
     match = match_rig(names, (-1, 0, 1, 1, 1))
-    with pytest.raises(UserError, match=r"LeftFoot.*are not among.*Front_Leg_Upper_L.*--rig FILE"):
+    with pytest.raises(UserError, match=r"Front_Leg_Upper_L.*are .*LeftFoot.*cannot be told.*--rig FILE"):
         demand_humanoid(match, names, "fox.glb")
 
 

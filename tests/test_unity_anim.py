@@ -165,7 +165,7 @@ def test_a_bad_clip_is_refused(old: str, new: str, message: str, tmp_path: Path)
     ("kind", "names", "message"),
     [
         ("Position", set(sources.NAMES) - {"Hips"}, "too few of its 22 transforms.*bake it"),
-        ("Position", {"LeftLowerLeg"}, "LeftLowerLeg, LeftFoot are not among"),
+        ("Position", {"LeftLowerLeg"}, "are LeftLowerLeg, LeftFoot cannot be told"),
         ("Rotation", {"Chest"}, "too few of its 22 transforms"),
     ],
 )

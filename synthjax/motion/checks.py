@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,11 @@ from rich.text import Text
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
-from synthjax.motion.glitches import find_glitches
+from synthjax.motion.glitches import HELD, find_glitches
+from synthjax.motion.ground import intervals
 from synthjax.motion.importers import ReadOptions
 from synthjax.motion.importing import Loop, read_human
-from synthjax.motion.kinematics import central_rate, hinge_limits
+from synthjax.motion.kinematics import differentiate, hinge_limits
 from synthjax.motion.library import resolve_motions
 from synthjax.motion.report import ClipReport, measure
 from synthjax.motion.skeleton import SkeletonMotion
@@ -123,7 +125,7 @@ def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:
     hinges, rates = clip.qpos[:, 7:], clip.qvel[:, 6:]
     limits = hinge_limits(body.model)
     beyond = np.maximum(limits[:, 0] - hinges, hinges - limits[:, 1])
-    acceleration = np.abs(central_rate(rates, clip.fps, clip.loop))
+    acceleration = np.abs(_accelerations(clip, body))
     verdicts = [
         Verdict("skate", report.skate, "m/s", 0.05, 0.7, "feet that touch the floor"),
         Verdict("penetration", report.penetration_mm, "mm", 10.0, 30.0, "deepest point"),
@@ -139,8 +141,15 @@ def grade(clip: Clip, body: Body, report: ClipReport) -> list[Verdict]:
         Verdict("beyond a limit", np.degrees(max(0.0, beyond.max())), "deg", 0.1, 1.0, _joint(beyond, body)),
         Verdict("fastest hinge", report.max_rate, "rad/s", 30.0, 60.0, _joint(np.abs(rates), body)),
         Verdict(
-            "acceleration", float(acceleration.max()), "rad/s²", 1000.0, 4000.0, _joint(acceleration, body)
+            "acceleration",
+            float(acceleration[:, 6:].max(initial=0.0)),
+            "rad/s²",
+            1000.0,
+            2000.0,
+            _joint(acceleration[:, 6:], body),
         ),
+        Verdict("root's acceleration", float(acceleration[:, :3].max(initial=0.0)), "m/s²", 100.0, 300.0),
+        Verdict("root's turning", float(acceleration[:, 3:6].max(initial=0.0)), "rad/s²", 300.0, 1000.0),
         Verdict("without motion", 100.0 * float(_still(clip).mean()), "% of frames", 30.0, 90.0),
         Verdict(
             "repeated frames",
@@ -188,13 +197,28 @@ def verdict_table(clip: Clip, verdicts: Sequence[Verdict]) -> Table:
     colours = {GOOD: "green", POOR: "yellow", BAD: "bold red"}
     for v in verdicts:
         verdict = Text(v.grade, colours[v.grade])
-        table.add_row(v.what, f"{v.figure:.4g} {v.unit}", f"{v.good:g}", verdict, v.detail)
+        table.add_row(v.what, f"{round(v.figure, 5):.4g} {v.unit}", f"{v.good:g}", verdict, v.detail)
     return table
 
 
 def _joint(values: np.ndarray, body: Body) -> str:
-    """The hinge with the largest of ``values`` (T, num_joints)."""
-    return body.joints[int(values.max(axis=0).argmax())]
+    """The hinge with the largest of ``values`` (T, num_joints); "-" without a frame."""
+    return body.joints[int(values.max(axis=0).argmax())] if len(values) else "-"
+
+
+def _accelerations(clip: Clip, body: Body) -> np.ndarray:
+    """Of root (m/s² and rad/s²) and hinges (rad/s²) from frame to frame, across a loop's seam too.
+
+    Shape (T - 2, nv), of a loop (T, nv).  The clip's own velocities are smoothed over two frames, in which a
+    frame that stands out by itself would be a quarter of what it is.
+    """
+    qpos = clip.qpos
+    if clip.loop:
+        following = qpos[:2].copy()
+        following[:, :3] += clip.loop_offset
+        qpos = np.concatenate([qpos, following])
+    rates = [differentiate(body.model, a, b, 1.0 / clip.fps) for a, b in itertools.pairwise(qpos)]
+    return np.diff(np.reshape(rates, (-1, body.model.nv)), axis=0) * clip.fps
 
 
 def _still(clip: Clip) -> np.ndarray:
@@ -204,7 +228,10 @@ def _still(clip: Clip) -> np.ndarray:
 
 
 def _repeated(clip: Clip) -> int:
-    """Frames that equal the one before them while both of their neighbours move: dropped frames."""
-    step = np.abs(np.diff(clip.qpos, axis=0)).max(axis=-1)
-    same = step < _SAME
-    return int((same[1:-1] & ~same[:-2] & ~same[2:]).sum())
+    """Frames that equal the one before them, with motion before and after: dropped ones, no rests."""
+    same = np.abs(np.diff(clip.qpos, axis=0)).max(axis=-1) < _SAME
+    return sum(
+        stop - start
+        for start, stop in intervals(same)
+        if start > 0 and stop < len(same) and stop - start <= HELD * clip.fps
+    )

@@ -11,7 +11,7 @@ from synthjax.motion.ground import intervals
 from synthjax.motion.skeleton import SkeletonMotion
 
 _SAME = 1e-7  # m and rad, closer poses are the same frame
-_HELD = 0.2  # s, a longer rest may be meant
+HELD = 0.2  # s, a longer rest may be meant
 _MOVING = 0.05  # m/s, mean over the bones, before and after a frame that is held
 # A jump is at least so far from the median of the steps around it, in m and rad, and asks for so much
 # acceleration, in m/s² and rad/s²: at few frames a second steps differ without a fault.
@@ -81,5 +81,5 @@ def _held(steps: np.ndarray, turns: np.ndarray, fps: float) -> int:
     return sum(
         stop - start
         for start, stop in intervals(same)
-        if start > 0 and stop < len(same) and stop - start <= _HELD * fps and moving[[start - 1, stop]].all()
+        if start > 0 and stop < len(same) and stop - start <= HELD * fps and moving[[start - 1, stop]].all()
     )

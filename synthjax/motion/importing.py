@@ -236,6 +236,7 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
             licence=options.licence,
             show=show,
         )
+    clip = dataclasses.replace(clip, name=out.stem)
     save_clip(clip, out)
     report = measure(clip, motion, body)
     show(report_table(report))

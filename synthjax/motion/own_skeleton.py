@@ -21,7 +21,7 @@ from synthjax.motion.source import SourceMotion
 
 _SAME_PLACE = 2e-3  # m, between a joint of the file and the body's
 _SAME_TURN = 2e-3  # rad, likewise
-_BEYOND = 2e-3  # rad, by which an angle may miss its stop
+_BEYOND = 0.1  # rad, by which a simulated hinge may be pressed into its stop
 _SQUARE = 1e-6  # cosine between hinge axes
 _CLOSED = 1e-3  # rad or m, between the last frame of a loop and its first one, moved
 _WHOLE_RATE = 0.01  # frames a second, by which a rounded frame time may be off

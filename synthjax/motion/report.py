@@ -71,20 +71,20 @@ def measure(clip: Clip, motion: SkeletonMotion | None, body: Body) -> ClipReport
     over = np.abs(needed.torque) > body.model.actuator_forcerange[:, 1]
     return ClipReport(
         clip=clip.name,
-        seconds=round(clip.duration, 2),
+        seconds=clip.duration,
         loop=clip.loop,
-        key_error_mm=None if motion is None else round(_key_error(clip, motion, body), 1),
-        closing_mm=None if motion is None or not motion.loop else round(_closing(motion, body, clip.fps), 1),
-        skate=round(_skate(clip, body), 3),
-        penetration_mm=round(1000.0 * max(0.0, -lowest.min()), 1),
-        float_mm=round(1000.0 * float(np.abs(lowest[supported]).mean()), 1),
-        seam=round(_seam(clip), 3),
-        max_rate=round(float(np.abs(clip.qvel[:, 6:]).max()), 1),
-        at_limit=round(float(at_limit.mean()), 4),
+        key_error_mm=None if motion is None else _key_error(clip, motion, body),
+        closing_mm=None if motion is None or not motion.loop else _closing(motion, body, clip.fps),
+        skate=_skate(clip, body),
+        penetration_mm=1000.0 * max(0.0, -float(lowest.min())),
+        float_mm=1000.0 * float(np.abs(lowest[supported]).mean()),
+        seam=_seam(clip),
+        max_rate=float(np.abs(clip.qvel[:, 6:]).max()),
+        at_limit=float(at_limit.mean()),
         worst_limit=_worst(at_limit, body),
-        over_force=round(float(over.mean()), 4),
+        over_force=float(over.mean()),
         worst_force=_worst(over, body),
-        residual=round(float(needed.residual.mean()), 3),
+        residual=float(needed.residual.mean()),
     )
 
 
@@ -128,10 +128,10 @@ def _seam(clip: Clip) -> float:
 
 
 def _worst(mask: np.ndarray, body: Body) -> WorstJoint:
-    """The joint in which ``mask`` (T, num_joints) holds most often, its share in whole hundredths."""
+    """The joint in which ``mask`` (T, num_joints) holds most often."""
     share = mask.mean(axis=0)
     name = body.joints[int(share.argmax())] if share.any() else ""
-    return WorstJoint(name, round(float(share.max()), 2))
+    return WorstJoint(name, float(share.max()))
 
 
 _COLUMNS = {
@@ -151,9 +151,17 @@ _COLUMNS = {
 }
 
 
+# Decimals that are shown; what is judged has all of them.
+_DECIMALS = {
+    "seconds": 2, "key_error_mm": 1, "closing_mm": 1, "skate": 3, "penetration_mm": 1, "float_mm": 1,
+    "seam": 3, "max_rate": 1, "at_limit": 4, "over_force": 4, "residual": 3,
+}  # fmt: skip
+
+
 def _row(report: ClipReport) -> dict[str, Any]:
-    """The measures by name, those of one joint in words."""
+    """The measures by name, rounded, those of one joint in words."""
     row = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    row |= {name: round(row[name], digits) for name, digits in _DECIMALS.items() if row[name] is not None}
     return row | {name: str(row[name]) for name in ("worst_limit", "worst_force")}
 
 

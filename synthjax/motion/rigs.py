@@ -193,9 +193,9 @@ def demand_humanoid(match: RigMatch, names: Sequence[str], file: str) -> None:
         f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     )
     raise UserError(
-        f"'{file}' is not on a humanoid rig that is known: {', '.join(missing)} "
-        f"{'is' if len(missing) == 1 else 'are'} not among its joints ({shown}); if it is a human, say "
-        "with --rig FILE which joints these are."
+        f"'{file}' is not on a humanoid rig that is known: which of its joints ({shown}) "
+        f"{'is' if len(missing) == 1 else 'are'} {', '.join(missing)} cannot be told; if it is a human, say "
+        "it with --rig FILE."
     )
 
 

@@ -32,15 +32,14 @@ def read_bytes(path: Path, largest: int = MAX_FILE) -> bytes:
     """The content of ``path``, at most ``largest`` bytes.
 
     Raises:
-      UserError: it is missing, a folder, or larger.
+      UserError: it is missing, no file, or larger.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
-    except FileNotFoundError:
-        raise UserError(f"There is no motion file '{path}': check the path.") from None
-    except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder: give one motion file.") from None
+    if not path.exists():
+        raise UserError(f"There is no motion file '{path}': check the path.")
+    if not path.is_file():  # a pipe that nobody writes to would never be opened
+        raise UserError(f"'{path}' is {'a folder' if path.is_dir() else 'no file'}: give one motion file.")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
     if len(content) > largest:
         raise UserError(f"'{path}' is larger than {largest >> 20} MB: cut it, or export it without meshes.")
     return content
