@@ -12,7 +12,9 @@ from motion_sources import write
 
 from synthjax import cli
 from synthjax.bodies import Body, make_body
+from synthjax.motion.edit import resample
 from synthjax.motion.library import resolve_motions
+from synthjax.motion.mirror import mirror
 
 pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
 
@@ -45,6 +47,23 @@ def test_two_formats_give_the_same_clip(
     # The left thigh swings as the source's does, 25 degrees either way.
     thigh = np.degrees(walk.qpos[:, 7 + body.joints.index("LeftUpperLeg_X")])
     assert np.ptp(thigh) == pytest.approx(50.0, abs=6.0)
+
+
+def test_an_import_is_faster_and_mirrored_if_asked(
+    body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "walk.bvh", sources.bvh(frames=45))
+    assert cli.main(["motion", "import", "walk.bvh"]) == 0
+    given = ["motion", "import", "walk.bvh", "--out", "clips/other.npz"]
+    assert cli.main([*given, "--speed", "2", "--mirror"]) == 0
+    assert "key bodies mm" in capsys.readouterr().out
+    (walk,), (other,) = (resolve_motions(f"clips/{name}.npz", body) for name in ("walk", "other"))
+    expected = resample(mirror(walk, body), body, walk.fps, 2.0)
+    np.testing.assert_allclose(other.qpos, expected.qpos, atol=1e-6)
+    assert (other.name, other.num_frames) == ("other", 45)
+    assert cli.main([*given[:-1], "clips/new.npz", "--speed", "0"]) == 2
+    assert "--speed is 0: give a number from 0.1 to 10" in capsys.readouterr().err
 
 
 def test_a_clip_is_checked_against_the_file_that_it_was_imported_from(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from synthjax.bodies import Body
     from synthjax.motion import Clip
 
-_SLOWEST, _FASTEST = 0.1, 10.0  # of a clip's other speed
-
 
 @dataclasses.dataclass(frozen=True)
 class CutOptions:
@@ -84,14 +82,14 @@ class ResampleOptions:
 def motion_resample(args: list[str]) -> None:
     """Give a clip another frame rate or speed."""
     options = parse(motion_resample, "motion resample", ResampleOptions, args)
+    from synthjax.motion.edit import check_speed
     from synthjax.motion.importers.reading import MAX_FPS
 
     if options.fps is None and options.speed == 1.0:
         raise UserError("Give another rate with --fps, another speed with --speed, or both.")
     if options.fps is not None and not 1.0 <= options.fps <= MAX_FPS:
         raise UserError(f"--fps is {options.fps:g}: give a rate from 1 to {MAX_FPS:g}.")
-    if not _SLOWEST <= options.speed <= _FASTEST:
-        raise UserError(f"--speed is {options.speed:g}: give a number from {_SLOWEST:g} to {_FASTEST:g}.")
+    check_speed(options.speed)
 
     def resampled(clips: list[Clip], body: Body) -> Clip:
         from synthjax.motion.edit import resample

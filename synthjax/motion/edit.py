@@ -18,6 +18,14 @@ from synthjax.motion.seam import close_cycle, displace, smoothstep
 
 _RIM = 10  # frames beyond either end of a loop that a spline through it sees
 
+_SLOWEST, _FASTEST = 0.1, 10.0  # of a clip's other speed
+
+
+def check_speed(speed: float) -> None:
+    """Raises :class:`UserError` if no clip is to be so many times as fast."""
+    if not _SLOWEST <= speed <= _FASTEST:
+        raise UserError(f"--speed is {speed:g}: give a number from {_SLOWEST:g} to {_FASTEST:g}.")
+
 
 def resample(clip: Clip, body: Body, fps: float, speed: float = 1.0) -> Clip:
     """``clip`` at ``fps`` instead, ``speed`` times as fast, by cubic splines.

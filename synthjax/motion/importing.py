@@ -19,11 +19,13 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.clip_file import save_clip
 from synthjax.motion.cycles import find_cycle, looped
 from synthjax.motion.derive import make_clip
+from synthjax.motion.edit import check_speed, resample
 from synthjax.motion.glitches import find_glitches
 from synthjax.motion.humanoid import to_skeleton
 from synthjax.motion.importers import ReadOptions, read_source
 from synthjax.motion.importers.qpos_csv import FPS as CSV_FPS
 from synthjax.motion.importers.qpos_csv import read_qpos_csv
+from synthjax.motion.mirror import mirror
 from synthjax.motion.own_skeleton import own_clip
 from synthjax.motion.report import measure, report_table
 from synthjax.motion.rig_file import RigFile, read_rig_file
@@ -47,6 +49,8 @@ class ImportOptions:
     skeleton: Path | None = None  # .asf of an .amc file, where it does not lie beside it
     loop: Loop = "file"  # whether to make a loop: as the file says, of the cleanest cycle in it, or no
     fps: float | None = None  # frames a second of a .csv file; 30 if not given
+    speed: float = 1.0  # times as fast as the file
+    mirror: tyro.conf.FlagCreatePairsOff[bool] = False  # left and right exchanged
     source: str = ""  # where the motion came from, kept in the clip; the file's name if not given
     licence: str = "unknown"  # its terms, kept in the clip
 
@@ -217,6 +221,7 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
         raise UserError(f"--out is '{out}': a clip file ends in .npz.")
     if out.exists():
         raise UserError(f"'{out}' is there already: give another file with --out, or remove it first.")
+    check_speed(options.speed)
     joint_angles = options.file.suffix.lower() == ".csv"
     if options.fps is not None and not joint_angles:
         raise UserError(f"'{options.file}' says its frame rate itself: leave out --fps.")
@@ -237,8 +242,12 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
             show=show,
         )
     clip = dataclasses.replace(clip, name=out.stem)
-    save_clip(clip, out)
     report = measure(clip, motion, body)
+    if (edited := _edited(clip, body, options)) is not clip:
+        clip = edited
+        distances = {name: getattr(report, name) for name in ("key_error_mm", "closing_mm")}
+        report = dataclasses.replace(measure(clip, None, body), **distances)
+    save_clip(clip, out)
     show(report_table(report))
     from synthjax.motion.checks import BAD, grade, grade_source  # which read files by way of this module
 
@@ -253,6 +262,13 @@ def import_motion(options: ImportOptions, show: Callable[[RenderableType], None]
     if options.body != "synth":
         command += ["--body.name", options.body]
     return f"Clip: {out}\nTrain: {shlex.join(command)}"
+
+
+def _edited(clip: Clip, body: Body, options: ImportOptions) -> Clip:
+    """``clip`` as the options want it, once it is on the body."""
+    if options.mirror:
+        clip = mirror(clip, body)
+    return clip if options.speed == 1.0 else resample(clip, body, clip.fps, options.speed)
 
 
 def _of_joint_angles(options: ImportOptions, body: Body) -> tuple[Clip, dict[str, str]]:
