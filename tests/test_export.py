@@ -156,7 +156,7 @@ def test_a_bundle_alone_lives_as_in_training(export: Export, rollouts: Rollouts)
             closed_loop_gate(Bundle(manifest, export.files, b""), rollouts)
         return str(stop.value)
 
-    stopped(rollouts, n_substeps=1)
+    stopped(rollouts, n_substeps=1, control_dt=export.manifest["timing"]["sim_dt"])
     said = stopped(dataclasses.replace(rollouts, reward=1.2 * rollouts.reward))
     assert f"earn {figures['bundle']:.4g}, those in training {1.2 * figures['training']:.4g}" in said
 
