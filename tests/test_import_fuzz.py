@@ -232,7 +232,8 @@ def strange(values: np.ndarray, kind: str, index: float, number: float) -> np.nd
             return values.astype(["U4", "f2", "c8", "i4"][int(4 * index) if values.dtype.kind != "U" else 0])
     values = values.copy()
     if values.dtype.kind == "f" and values.size:
-        values.reshape(-1)[int(index * values.size)] = number
+        with np.errstate(over="ignore"):  # of what is too large for float16
+            values.reshape(-1)[int(index * values.size)] = number
     return values
 
 
