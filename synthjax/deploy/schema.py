@@ -94,8 +94,7 @@ def check_training(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> N
     for name in _SETTINGS[algorithm]:
         usable = _is_share if name in _SHARES else _is_number
         fields.demand(f"finetune.settings.{name}", usable)
-    if fields.demand("finetune.minibatch", _is_minibatch).keys() != _MINIBATCH[algorithm]:
-        fields.refuse("finetune.minibatch")
+    fields.demand("finetune.minibatch", lambda value: _is_minibatch(value, _MINIBATCH[algorithm]))
     fields.demand("finetune.reward.inputs", lambda value: _is_shapes(value, REWARD_INPUTS))
     fields.demand("finetune.reward.memory", lambda value: value == [] or _is_names(value))
     fields.demand("finetune.max_steps", _is_count)
@@ -228,8 +227,8 @@ def _is_shapes(value: Any, names: Iterable[str] | None = None) -> bool:
     return known and all(isinstance(shape, list) and all(map(_is_count, shape)) for shape in shapes)
 
 
-def _is_minibatch(value: Any) -> bool:
-    return _is_shapes({name: {"shape": shape} for name, shape in value.items()})
+def _is_minibatch(value: Any, names: set[str]) -> bool:
+    return value.keys() == names and _is_shapes({k: {"shape": shape} for k, shape in value.items()})
 
 
 def _is_vectors(value: Any) -> bool:

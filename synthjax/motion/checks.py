@@ -16,8 +16,8 @@ from rich.text import Text
 from synthjax.bodies import Body, make_body
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
-from synthjax.motion.glitches import HELD, find_glitches
-from synthjax.motion.ground import intervals
+from synthjax.motion.edit import continued
+from synthjax.motion.glitches import find_glitches, holds
 from synthjax.motion.importers import ReadOptions
 from synthjax.motion.importing import Loop, read_human
 from synthjax.motion.kinematics import differentiate, hinge_limits
@@ -212,11 +212,7 @@ def _accelerations(clip: Clip, body: Body) -> np.ndarray:
     Shape (T - 2, nv), of a loop (T, nv).  The clip's own velocities are smoothed over two frames, in which a
     frame that stands out by itself would be a quarter of what it is.
     """
-    qpos = clip.qpos
-    if clip.loop:
-        following = qpos[:2].copy()
-        following[:, :3] += clip.loop_offset
-        qpos = np.concatenate([qpos, following])
+    _, qpos = continued(clip, 0, clip.num_frames + 2)
     rates = [differentiate(body.model, a, b, 1.0 / clip.fps) for a, b in itertools.pairwise(qpos)]
     return np.diff(np.reshape(rates, (-1, body.model.nv)), axis=0) * clip.fps
 
@@ -230,8 +226,4 @@ def _still(clip: Clip) -> np.ndarray:
 def _repeated(clip: Clip) -> int:
     """Frames that equal the one before them, with motion before and after: dropped ones, no rests."""
     same = np.abs(np.diff(clip.qpos, axis=0)).max(axis=-1) < _SAME
-    return sum(
-        stop - start
-        for start, stop in intervals(same)
-        if start > 0 and stop < len(same) and stop - start <= HELD * clip.fps
-    )
+    return sum(stop - start for start, stop in holds(same, clip.fps))

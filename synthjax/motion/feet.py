@@ -12,7 +12,7 @@ from synthjax.bodies import Body
 from synthjax.motion.ground import intervals, lowest_points
 from synthjax.motion.kinematics import forward_kinematics
 from synthjax.motion.seam import smoothstep
-from synthjax.motion.stances import sole_ends
+from synthjax.motion.stances import headings, sole_ends
 
 SIDES = ("Left", "Right")
 _BEND_HEIGHT = {"Hand": (0.10, 0.30), "Toes": (0.04, 0.10)}  # m, fully bent below, not at all above
@@ -161,8 +161,7 @@ def held_flat(
 
 def _held_turn(rotation: Rotation, stands: np.ndarray, pivots: np.ndarray, fps: float) -> np.ndarray:
     """Angles (T,) in rad about z that keep each stance without a pivot at its mean heading."""
-    ahead = rotation.apply([1.0, 0.0, 0.0])
-    yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
+    yaw = headings(rotation)
     still = _widened(stands, fps, _STILL)
     for start, stop in intervals(~stands):
         if start > 0 and stop < len(stands) and stop - start < _STEP * fps:

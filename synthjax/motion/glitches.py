@@ -11,7 +11,7 @@ from synthjax.motion.ground import intervals
 from synthjax.motion.skeleton import SkeletonMotion
 
 _SAME = 1e-7  # m and rad, closer poses are the same frame
-HELD = 0.2  # s, a longer rest may be meant
+_HELD = 0.2  # s, a longer rest may be meant
 _MOVING = 0.05  # m/s, mean over the bones, before and after a frame that is held
 # A jump is at least so far from the median of the steps around it, in m and rad, and asks for so much
 # acceleration, in m/s² and rad/s²: at few frames a second steps differ without a fault.
@@ -74,12 +74,17 @@ def _outliers(steps: np.ndarray, least: float) -> np.ndarray:
     return out
 
 
+def holds(same: np.ndarray, fps: float) -> list[tuple[int, int]]:
+    """Half-open ranges of steps that lead to the same frame (T - 1,) bool: short ones, with others around."""
+    return [
+        (start, stop)
+        for start, stop in intervals(same)
+        if start > 0 and stop < len(same) and stop - start <= _HELD * fps
+    ]
+
+
 def _held(steps: np.ndarray, turns: np.ndarray, fps: float) -> int:
     lengths = np.linalg.norm(steps, axis=-1)
     moving = lengths.mean(axis=-1) * fps > _MOVING
     same = np.maximum(lengths, np.linalg.norm(turns, axis=-1)).max(axis=-1) < _SAME
-    return sum(
-        stop - start
-        for start, stop in intervals(same)
-        if start > 0 and stop < len(same) and stop - start <= HELD * fps and moving[[start - 1, stop]].all()
-    )
+    return sum(stop - start for start, stop in holds(same, fps) if moving[[start - 1, stop]].all())

@@ -94,14 +94,19 @@ def pivoting(
     """
     pivots = {}
     for foot, ends in stances.items():
-        ahead = rotations[foot].apply([1.0, 0.0, 0.0])
-        yaw = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
+        yaw = headings(rotations[foot])
         turns = smoothstep(np.abs(np.gradient(yaw, 1.0 / fps)), *_PIVOT_RATE)
         pivots[foot] = np.zeros(len(yaw))
         for start, stop in intervals(np.asarray(ends.any(axis=-1))):
             if np.ptp(yaw[start:stop]) > _PIVOT:
                 pivots[foot][start:stop] = turns[start:stop]
     return pivots
+
+
+def headings(rotation: Rotation) -> np.ndarray:
+    """Where the x axis of T orientations points on the floor, (T,) rad without jumps."""
+    ahead = rotation.apply([1.0, 0.0, 0.0])
+    return np.asarray(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])))
 
 
 def sole_paths(
