@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +157,19 @@ def test_a_seam_that_jumps_has_its_lines(body: Body, walk: Clip) -> None:
     for qpos, line in ((bent, "acceleration"), (turned, "root's turning")):
         assert grades(changed(body, walk, qpos), body)[line] == BAD
         assert grades(changed(body, walk, qpos, loop=False), body)[line] == GOOD
+
+
+@pytest.mark.parametrize("command", ["check", "preview"])
+def test_a_clip_that_is_there_needs_no_extra(command: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+for name in ("mink", "ufbx", "c3d", "pybullet"):
+    sys.modules[name] = None
+from synthjax.cli import main
+sys.exit(main(["motion", {command!r}, "walk", *{["--out", str(tmp_path)] if command == "preview" else []!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_says_by_its_exit_code_whether_something_is_bad(

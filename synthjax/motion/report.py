@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from synthjax.bodies import Body, make_body
-from synthjax.motion.build_clips import read_sources
 from synthjax.motion.clip import Clip
 from synthjax.motion.dynamics import demand
 from synthjax.motion.ground import flights, lowest_points, touching_points
@@ -190,6 +189,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
     args = parser.parse_args()
+    from synthjax.motion.build_clips import read_sources  # needs the extra "motion", which measuring does not
+
     body = make_body("synth")
     reports = [measure(resolve_motions(m.name, body)[0], m, body) for m in read_sources()]
     args.json.parent.mkdir(parents=True, exist_ok=True)
