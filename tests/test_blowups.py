@@ -166,12 +166,20 @@ def test_a_run_dumps_the_world_that_blew_up(run: Run, tmp_path: Path, capsys) ->
         assert file["qvel"][0, 6] == np.float32(1e12)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 and no more", "other"])
-def test_what_is_no_dump_is_refused(content: bytes | str | None, tmp_path: Path, capsys) -> None:
+def test_a_dump_that_is_not_there_is_named(tmp_path: Path, capsys) -> None:
+    assert cli.main(["play", "--dump", str(tmp_path / "none.npz")]) == 2
+    shown = capsys.readouterr().err
+    assert "There is no file" in shown
+    assert "give one from the dumps folder of a run" in shown
+    assert "Errno" not in shown
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", "other"])
+def test_what_is_no_dump_is_refused(content: bytes | str, tmp_path: Path, capsys) -> None:
     path = tmp_path / "file.npz"
     if content == "other":
         np.savez(path, qpos=np.zeros(3))
-    elif content is not None:
+    else:
         path.write_bytes(content)
     assert cli.main(["play", "--dump", str(path)]) == 2
     shown = capsys.readouterr().err

@@ -314,6 +314,7 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     ("args", "advice"),
     [
         ("--env imitaton", "did you mean imitation?"),
+        ("--num-env 4", "did you mean --num-envs?"),
         ("--preset gpus", "did you mean gpu"),
         ("--agent poo", "did you mean ppo?"),
         ("--env continuous --task.fallen-share 0.9 --task.clip-share 0.2", "together"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from synthjax.errors import UserError, unknown
 
@@ -13,12 +15,13 @@ _QUOTED = re.compile(r"'([^']*)'")
 _OPTION = re.compile(r"--[\w.-]*\w")
 
 
-def explain(said: str, command: str) -> UserError:
+def explain(said: str, command: str, short: Iterable[str] = ()) -> UserError:
     """The error for what tyro has printed; both its releases 0.9 and 1 are understood.
 
     Args:
       said: the box, with colours or without.
       command: name of the command, to point to its help.
+      short: forms of options that the parser does not know.
     """
     lines = [_FRAME.sub("", line).strip() for line in _COLOUR.sub("", said).splitlines()]
     lines = [line for line in lines if line and line[0] not in "╭╰"]
@@ -29,7 +32,7 @@ def explain(said: str, command: str) -> UserError:
     see = f"'synthjax {command} --help' lists the options."
     if text.startswith("Unrecognized options:"):
         word = text.split(":", 1)[1].replace(",", " ").split()[0]
-        near = _OPTION.findall(rest.split("For full helptext")[0])
+        near = [*get_close_matches(word, short, n=1), *_OPTION.findall(rest.split("For full helptext")[0])]
         if near:
             return UserError(f"Unknown option '{word}': did you mean {near[0]}?")
         if found := re.search(r"subcommands: (.*?)\s*[─-]{3}", rest):

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import tyro
@@ -23,9 +23,16 @@ Command = Callable[[list[str]], None]
 
 
 def parse(
-    command: Command, name: str, options: type[Options], args: list[str], default: Any = None
+    command: Command,
+    name: str,
+    options: type[Options],
+    args: list[str],
+    default: Any = None,
+    short: Iterable[str] = (),
 ) -> Options:
     """The options of ``synthjax NAME`` as ``args`` give them, starting from ``default``.
+
+    ``short`` are forms of options that ``args`` no longer holds, named to whoever comes near to one.
 
     Raises:
       UserError: they cannot be read.
@@ -43,7 +50,7 @@ def parse(
     except SystemExit as stop:
         if not stop.code:  # help has been asked for
             raise
-        raise explain(said.getvalue(), name) from None
+        raise explain(said.getvalue(), name, short) from None
     for option, value in vars(parsed).items():  # NaN passes comparisons, and no command wants infinity
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"--{option.replace('_', '-')} is {value}: give a finite number.")

@@ -107,7 +107,7 @@ def _planned(args: list[str]) -> tuple[TrainConfig, Path, bool]:
         base = run_folder.load_config(resumed)
 
     kind = cast(Any, TrainOptions)[configs.type_of(base)]  # a generic of types that are known only now
-    options: TrainOptions[configs.TrainConfig] = parse(train, "train", kind, args, TrainOptions(base))
+    options: TrainOptions[configs.TrainConfig] = parse(train, "train", kind, args, TrainOptions(base), SHORT)
     if resumed is not None and (options.preset is not None or options.run_dir is not None):
         raise UserError(
             "--resume goes on in its own folder with its own settings: leave out --preset and --run-dir."

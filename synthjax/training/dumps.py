@@ -97,6 +97,8 @@ def replay_dump(path: Path, video: Path) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise UserError(f"There is no file '{path}': give one from the {FOLDER} folder of a run.")
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in FIELDS}
