@@ -164,9 +164,30 @@ def test_servos_stay_within_the_strength_of_the_motors(actuation: str, knee: flo
         mujoco.mj_forward(body.model, data)
         dof = body.model.joint("LeftLowerLeg_X").dofadr[0]
         np.testing.assert_allclose(data.qfrc_actuator[dof], np.sign(far) * knee, rtol=1e-6)
-    # Gains are those of pd, and so is what an action means.
-    np.testing.assert_array_equal(body.model.actuator_gainprm, make().model.actuator_gainprm)
+    # What an action means is as for pd.
     np.testing.assert_array_equal(body.action_scale, make().action_scale)
+
+
+def test_servos_are_no_stiffer_than_their_motors_can_make_them() -> None:
+    """A tenth of a radian at least before a motor gives all it has; then gain and damping of the bone."""
+    spine, knee = "Spine_X", "LeftLowerLeg_X"
+    for actuation, joint, kp in (
+        ("pd", spine, 600.0),
+        ("pd", knee, 300.0),
+        ("torque", spine, 160.0),  # 16 N m
+        ("torque", knee, 300.0),  # 32 N m would allow for 320
+        ("torque", "LeftFoot_X", 80.0),  # 8 N m
+        ("strong", spine, 600.0),
+        ("strong", "LeftLowerLeg_Y", 200.0),  # 20 N m
+    ):
+        body = make(actuation)
+        motor, dof = body.model.actuator(joint), body.model.joint(joint).dofadr[0]
+        assert motor.gainprm[0] == pytest.approx(kp)
+        assert motor.biasprm[1] == pytest.approx(-kp)
+        assert body.model.dof_damping[dof] == pytest.approx(0.1 * kp)
+        stiffest = make().model.actuator(joint).gainprm[0]
+        assert body.softened[body.joints.index(joint)] == pytest.approx(stiffest / kp)
+    np.testing.assert_array_equal(make().softened, np.ones(63))
 
 
 def test_position_scale_is_three_quarters_of_half_the_range_at_most_a_radian(synth: Body) -> None:

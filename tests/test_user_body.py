@@ -309,6 +309,19 @@ def test_torque_presets_use_the_motors_of_the_mjcf(write: Write) -> None:
         assert servo("l_knee").forcerange[1] == 33.0  # its forcerange again
 
 
+def test_gains_that_the_mapping_states_stay_where_motors_are_weak(write: Write) -> None:
+    file = write(end="[kp]\nwaist = 1000.0")
+    for actuation in ("pd", "torque"):
+        body = load(file, actuation)
+        assert body.model.actuator("waist").gainprm[0] == 1000.0
+        assert body.softened[body.joints.index("waist")] == 1.0
+    typical = load(file).model.actuator("l_knee").gainprm[0]
+    assert typical <= 33.0 / 0.1
+    body = load(write(xml=figure().replace("33", "3")), "torque")
+    assert body.model.actuator("l_knee").gainprm[0] <= 3.0 / 0.1 + 1e-9
+    assert body.softened[body.joints.index("l_knee")] > 1.0
+
+
 def test_a_hinge_without_limits_may_turn_once(write: Write) -> None:
     body = load(write(xml=figure(elbow='<joint name="{s}_elbow" axis="0 1 0"/>')))
     np.testing.assert_allclose(body.model.joint("l_elbow").range, (-np.pi, np.pi))

@@ -16,6 +16,10 @@ FRICTION = (1.0, 1.0, 0.005, 0.0001, 0.0001)
 # (MuJoCo's refsafe would raise anything under two substeps silently).
 SOLREF = (0.02, 1.0)
 SERVO_LAG = 0.1  # s, kd / kp of the position servos
+# rad: a servo has at least this error before it gives all that its motor has.  With the gains of stronger
+# motors the damping, which acts beside the motor's limit, would hold weak joints back: all of the spine's
+# 16 N m at 0.3 rad/s.
+SERVO_YIELD = 0.1
 # Position target per unit of action: a share of half the hinge's range, at most so many radians.
 POSITION_SCALE_SHARE, MAX_POSITION_SCALE = 0.75, 1.0
 
@@ -83,6 +87,11 @@ def add_contact_sensor(spec: mujoco.MjSpec, geom: str) -> None:
         objtype=mujoco.mjtObj.mjOBJ_GEOM, objname=GROUND, reftype=mujoco.mjtObj.mjOBJ_GEOM, refname=geom,
         intprm=[fields, 0, 4],
     )  # fmt: skip
+
+
+def yielding(gains: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, float]:
+    """``gains`` (N m/rad) of servos, lowered to what motors with ``limits`` (N m) give at ``SERVO_YIELD``."""
+    return {name: min(kp, limits[name] / SERVO_YIELD) for name, kp in gains.items()}
 
 
 def add_position_motors(spec: mujoco.MjSpec, gains: Mapping[str, float], limits: Mapping[str, float]) -> None:

@@ -42,6 +42,8 @@ class Body:
     ground_geom: str  # name of the ground plane geom
     standing_qpos: np.ndarray  # (nq,) upright on the ground
     action_scale: np.ndarray  # (nu,) rad (servo) or gears (direct) per unit of action
+    # (nu,) how many times stiffer a servo would be if its motor were strong enough for its bone
+    softened: np.ndarray
     servo_lag: float = 0.0  # s, kd / kp of the position servos: how far behind a moving target they stay
 
     @property

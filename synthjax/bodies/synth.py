@@ -70,7 +70,10 @@ def make_synth(
     assembly.add_contacts(spec, [name for name, _, _ in _bones()], pairs)
     if drive == "servo":
         factor = SERVO_FORCE_FACTOR[actuation]
-        assembly.add_position_motors(spec, kp, {name: factor * g for name, g in gear.items()})
+        strength = {name: factor * g for name, g in gear.items()}
+        gains = assembly.yielding(kp, strength)
+        softened = np.array([kp[name] / gains[name] for name in kp])
+        assembly.add_position_motors(spec, gains, strength)
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in kp])
     else:
         limits = {
@@ -79,6 +82,7 @@ def make_synth(
         }
         ctrl_limit, force_limit = limits[actuation]
         assembly.add_torque_motors(spec, gear, ctrl_limit, force_limit)
+        softened = np.ones(len(gear))
         scale = np.full(len(gear), ctrl_limit)
 
     model = spec.compile()
@@ -103,6 +107,7 @@ def make_synth(
         ground_geom=assembly.GROUND,
         standing_qpos=standing,
         action_scale=scale,
+        softened=softened,
         servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
 

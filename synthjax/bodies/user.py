@@ -57,10 +57,13 @@ def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> B
     assembly.add_contacts(spec, skeleton.geoms, pairs)
     kp, strength, limits = _gains(spec.compile(), reach, mapping, skeleton, actuation)
     if drive == "servo":
-        assembly.add_position_motors(spec, kp, limits)
+        gains = assembly.yielding(kp, limits) | _stated_gains(mapping, skeleton)
+        softened = np.array([kp[name] / gains[name] for name in joints])
+        assembly.add_position_motors(spec, gains, limits)
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in joints])
     else:
         ctrl_limit = TORQUE_CTRL_LIMIT[actuation]
+        softened = np.ones(len(joints))
         assembly.add_torque_motors(spec, strength, ctrl_limit, ctrl_limit * max(strength.values()))
         scale = np.full(len(joints), ctrl_limit)
 
@@ -85,6 +88,7 @@ def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> B
         ground_geom=assembly.GROUND,
         standing_qpos=model.qpos0.copy(),
         action_scale=scale,
+        softened=softened,
         servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
 
@@ -151,11 +155,14 @@ def _gains(
                     f"joint or jointed body under [{key}] in '{mapping.file}'",
                     name, {*skeleton.joints, *skeleton.joints.values()},
                 )  # fmt: skip
-    kp, strength, limits = {}, {}, {}
+    kp: dict[str, float] = {}
+    strength: dict[str, float] = {}
+    limits: dict[str, float] = {}
+    stated = _stated_gains(mapping, skeleton)
     for joint, body in skeleton.joints.items():
         typical_kp, typical_gear = _synth_gains(_bone_above(body, skeleton))
         force = mapping.force.get(joint, mapping.force.get(body))
-        kp[joint] = mapping.kp.get(joint, mapping.kp.get(body, scale * typical_kp))
+        kp[joint] = stated.get(joint, scale * typical_kp)
         if force is None:
             hard = skeleton.hard_limit.get(joint, np.inf)
             strength[joint] = min(hard, skeleton.strength.get(joint, scale * typical_gear))
@@ -165,6 +172,12 @@ def _gains(
             strength[joint] = force
             limits[joint] = TORQUE_CTRL_LIMIT.get(actuation, 1.0) * force
     return kp, strength, limits
+
+
+def _stated_gains(mapping: BodyMapping, skeleton: Skeleton) -> dict[str, float]:
+    """Position gains (N m/rad) that the mapping states for a joint, or for all joints of a body."""
+    given = {joint: mapping.kp.get(joint, mapping.kp.get(body)) for joint, body in skeleton.joints.items()}
+    return {joint: kp for joint, kp in given.items() if kp is not None}
 
 
 def _synth_gains(bone: str) -> tuple[float, float]:
