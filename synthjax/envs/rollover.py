@@ -29,10 +29,13 @@ _TRUNK = ("Hips", "Spine", "Chest", "UpperChest")
 def roll_overs(body: Body, clip: Clip) -> list[Clip]:
     """Clips that roll from the back over the left and over the right side, and go on as ``clip``.
 
-    None if ``clip`` (on ``body``) does not begin on the belly.  The limbs of the upper side swing over, if
-    the body has the Synth's hinges; another body rolls like a log, and its policy finds the swing.
+    None if ``clip`` (on ``body``) begins on the back, or is not on the belly in its first half.  The limbs of
+    the upper side swing over, if the body has the Synth's hinges; another body rolls like a log, and its
+    policy finds the swing.
     """
     up = Rotation.from_quat(clip.qpos[:, [4, 5, 6, 3]]).inv().apply([0.0, 0.0, 1.0])
+    if up[0, 0] > -_BELLY_DOWN:
+        return []
     first = np.arange(clip.num_frames) < clip.num_frames // 2
     prone = np.flatnonzero(first & (up[:, 0] < _BELLY_DOWN))
     if not len(prone):
