@@ -178,6 +178,27 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Train
     return calls
 
 
+def test_weak_motors_have_a_preset_of_their_own(trained: list) -> None:
+    """Which a user gets without asking, and without PPO or always-on life does not."""
+    for args, weakens in (
+        ("--env continuous --body.actuation torque", True),
+        ("--env continuous --body.actuation=torque --preset gpu", True),
+        ("--env continuous", False),
+        ("--env continuous --body.actuation strong", False),
+        ("--env continuous --body.actuation torque --agent sac", False),
+    ):
+        assert cli.main(["train", *args.split()]) == 0
+        config = trained[-1][0]
+        assert (config.task.weakening.start > 1.0) == weakens, args
+        assert config.motion.startswith("getup_straight") == weakens
+        assert (config.agent.num_envs == 4096) == ("gpu" in args)
+        assert config.body.actuation == configs.get("continuous").body.actuation or "--body" in args
+    assert cli.main(["train", "--body.actuation", "torque"]) == 0
+    assert trained[-1][0] == dataclasses.replace(
+        configs.get("imitation"), body=configs.get("continuous", actuation="torque").body
+    )
+
+
 def test_train_starts_from_the_default_preset(trained: list) -> None:
     assert cli.main(["train", "--env", "imitation"]) == 0
     [(config, folder, resume)] = trained
@@ -304,6 +325,7 @@ def test_eval_changes_the_bodies_if_asked(
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     assert policies._variant(policies.EvalOptions()) == ""
     assert policies._variant(policies.EvalOptions(changed_bodies=True)) == "-changed-bodies"
+    assert policies._variant(policies.EvalOptions(motors=1.5)) == "-motors-1.5"
     options = policies.EvalOptions(
         best=True, fine=True, mode="stochastic", motion="clips/run.npz", seconds=2.5
     )
@@ -320,6 +342,9 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
         ("--env continuous --task.fallen-share 0.9 --task.clip-share 0.2", "together"),
         ("--env continuous --task.guide.frames-per-second 0", "above zero"),
         ("--env continuous --task.life-seconds 0.01", "at least one control step"),
+        ("--env continuous --task.weakening.start 0.5", "give 1 for motors that stay"),
+        ("--env continuous --task.weakening.weaken-above 0.1", "--task.weakening.strengthen-below"),
+        ("--env continuous --task.weakening.weaker 1", "must be below 1"),
         ("--env continuous --task.pushes.speed -1", "0 for none"),
         ("--env continuous --task.pushes.none-below 0.9", "below --task.pushes.full-above"),
         ("--randomization.mass 0.8 1.2", "add --randomize"),

@@ -28,6 +28,7 @@ class PolicyOptions:
     fine: tyro.conf.FlagCreatePairsOff[bool] = False  # half the time step and 100 solver iterations
     # on bodies whose mass, friction and motor strength are changed by up to 20 %
     changed_bodies: tyro.conf.FlagCreatePairsOff[bool] = False
+    motors: float = 1.0  # strength of the motors in multiples of the run's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PlayOptions(PolicyOptions):
 def evaluate(args: list[str]) -> None:
     """Evaluate a trained policy by the fixed rule, and make a video of it."""
     options = parse(evaluate, "eval", EvalOptions, args)
-    check_positive({"--episodes": options.episodes, "--seconds": options.seconds})
+    check_positive({"--episodes": options.episodes, "--seconds": options.seconds, "--motors": options.motors})
     if options.no_video and options.video is not None:
         raise UserError("--no-video makes none: leave out --video.")
     console = Console(markup=False)
@@ -82,7 +83,7 @@ def play(args: list[str]) -> None:
     if options.dump is not None:
         _replay(options, options.dump)
         return
-    check_positive({"--seconds": options.seconds})
+    check_positive({"--seconds": options.seconds, "--motors": options.motors})
     console = Console(markup=False)
     with console.status("loading") as status:
         if options.video is not None:
@@ -121,6 +122,7 @@ def _variant(options: PolicyOptions) -> str:
         ("stochastic", options.mode == "stochastic"),
         ("fine", options.fine),
         ("changed-bodies", options.changed_bodies),
+        (f"motors-{options.motors:g}", options.motors != 1.0),
         (Path(options.motion or "").stem.replace(",", "-"), options.motion is not None),
         (f"{options.seconds or 0:g}s", options.seconds is not None),
     ]
@@ -140,7 +142,11 @@ def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
     if options.seconds is not None and options.seconds < policy.run.env.control_dt:
         raise UserError(f"--seconds is {options.seconds}: give at least one control step.")
     evaluator = make_evaluator(
-        policy.run, options.mode == "deterministic", options.seconds, options.changed_bodies
+        policy.run,
+        options.mode == "deterministic",
+        options.seconds,
+        options.changed_bodies,
+        options.motors,
     )
     return evaluator, policy.agent_state, folder
 

@@ -42,7 +42,7 @@ class TrainOptions(Generic[Config]):
     """What ``train`` takes beside the configuration."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    preset: str | None = None  # named settings, which the other options change; cpu or gpu as found
+    preset: str | None = None  # named settings, which the other options change; as found if not given
     run_dir: Path | None = None  # folder of a new run; one under runs/ if not given
     resume: _Resume = None  # go on with this run, or with the newest; other options change its settings
     # train in several processes, on one machine or many
@@ -93,16 +93,18 @@ def _planned(args: list[str]) -> tuple[TrainConfig, Path, bool]:
     from synthjax import configs
     from synthjax.training import devices, run_folder
 
-    # These four decide what the defaults of all the others are, so they are read first.
+    # These five decide what the defaults of all the others are, so they are read first.
     first = argparse.ArgumentParser(prog="synthjax train", add_help=False, allow_abbrev=False)
     first.add_argument("--env", default="imitation")
     first.add_argument("--agent")
     first.add_argument("--preset")
+    first.add_argument("--body.actuation", dest="actuation", default="pd")
     first.add_argument("--resume", nargs="?", const="")
     chosen, _ = first.parse_known_args(args)
     resumed = None if chosen.resume is None else run_folder.find_run(chosen.resume)
     if resumed is None:
-        base = configs.get(chosen.env, chosen.agent, preset=chosen.preset or devices.default_preset())
+        preset = chosen.preset or devices.default_preset()
+        base = configs.get(chosen.env, chosen.agent, preset=preset, actuation=chosen.actuation)
     else:
         base = run_folder.load_config(resumed)
 

@@ -16,6 +16,7 @@ from synthjax.envs.curriculum import CurriculumConfig
 from synthjax.envs.imitation_task import ImitationConfig
 from synthjax.envs.pushes import Pushes
 from synthjax.envs.randomization import RandomizationConfig
+from synthjax.envs.weakening import WeakeningConfig
 from synthjax.errors import UserError
 
 _MAX_SEED = 2**32 - 1
@@ -109,6 +110,18 @@ def _continuous(task: ContinuousConfig) -> None:
         raise UserError("--task.pushes.none-below must be below --task.pushes.full-above.")
     if task.fallen_share + task.clip_share > 1.0:
         raise UserError("--task.fallen-share and --task.clip-share together must not be above 1.")
+    _weakening(task.weakening)
+
+
+def _weakening(weakening: WeakeningConfig) -> None:
+    option = "--task.weakening"
+    if weakening.start < 1.0:
+        raise UserError(f"{option}.start is {weakening.start}: give 1 for motors that stay, or more.")
+    within(weakening, option, 0.0, 1.0, "weaken_above", "strengthen_below", "success_step", "mastered_weight")
+    in_order(weakening, option, "strengthen_below", "weaken_above")
+    above_zero(weakening, option, "weaker", "kind_seconds", "stand_seconds")
+    if not weakening.weaker < 1.0 <= weakening.stronger:
+        raise UserError(f"{option}.weaker must be below 1, and {option}.stronger must not.")
 
 
 def _pushes(option: str, pushes: Pushes) -> None:

@@ -6,8 +6,10 @@ import dataclasses
 
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
-from synthjax.configs.train import EvaluationConfig, TrainConfig
+from synthjax.configs.train import BodyConfig, EvaluationConfig, TrainConfig
 from synthjax.envs.continuous_task import ContinuousConfig
+from synthjax.envs.guide import GuideConfig
+from synthjax.envs.weakening import WeakeningConfig
 
 CPU = TrainConfig(
     env="continuous",
@@ -28,6 +30,31 @@ GPU = dataclasses.replace(
     evaluation=EvaluationConfig(every=2_000_000, episodes=256),
 )
 
+# The original's motors learn to get up only by way of stronger ones, and over straight legs.
+_WEAK_TASK = dataclasses.replace(
+    CPU.task,
+    # The way takes seven seconds, and a body that is slow on it is not lost.
+    life_seconds=20.0,
+    guide=GuideConfig(lost_seconds=1.5),
+    weakening=WeakeningConfig(start=15.0),  # as strong as "pd"
+)
+
+
+def _weak(preset: TrainConfig, steps: int) -> TrainConfig:
+    """``preset`` for these motors."""
+    return dataclasses.replace(
+        preset,
+        motion="getup_straight,getup_straight_left,getup_straight_right",
+        steps=steps,
+        body=BodyConfig(actuation="torque"),
+        task=_WEAK_TASK,
+        agent=dataclasses.replace(preset.agent, max_noise=0.1, min_noise=0.1, settle_from=0.05),
+    )
+
+
+CPU_TORQUE = dataclasses.replace(_weak(CPU, 6_000_000), evaluation=EvaluationConfig(every=1_000_000))
+GPU_TORQUE = _weak(GPU, 60_000_000)
+
 SAC_CPU = TrainConfig(
     env="continuous",
     algorithm="sac",
@@ -47,6 +74,6 @@ SAC_GPU = dataclasses.replace(
 )
 
 PRESETS: dict[str, dict[str, TrainConfig]] = {
-    "ppo": {"cpu": CPU, "gpu": GPU},
+    "ppo": {"cpu": CPU, "gpu": GPU, "cpu-torque": CPU_TORQUE, "gpu-torque": GPU_TORQUE},
     "sac": {"cpu": SAC_CPU, "gpu": SAC_GPU},
 }

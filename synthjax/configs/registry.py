@@ -15,8 +15,10 @@ PRESETS: dict[str, dict[str, dict[str, TrainConfig]]] = {
 }
 
 
-def get(env: str, algorithm: str | None = None, *, preset: str = "cpu") -> TrainConfig:
+def get(env: str, algorithm: str | None = None, *, preset: str = "cpu", actuation: str = "pd") -> TrainConfig:
     """The preset called ``preset`` of environment ``env`` for an agent, its usual one if not given.
+
+    Where there is one for motors of the strength ``actuation``, such as ``cpu-torque``, it is that one.
 
     Raises:
       UserError: unknown environment, agent or preset; names the near matches.
@@ -30,7 +32,7 @@ def get(env: str, algorithm: str | None = None, *, preset: str = "cpu") -> Train
         raise unknown(f"agent of {env}", algorithm, agents)
     if preset not in agents[algorithm]:
         raise unknown(f"preset of {env}", preset, agents[algorithm])
-    return agents[algorithm][preset]
+    return agents[algorithm].get(f"{preset}-{actuation}", agents[algorithm][preset])
 
 
 def type_of(config: TrainConfig) -> type[TrainConfig]:

@@ -41,6 +41,7 @@ from synthjax.envs.rollover import roll_overs
 from synthjax.envs.states import first_state, select_state
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
+from synthjax.envs.weakening import Weakening
 from synthjax.motion.clip import Clip
 from synthjax.physics.base import Physics
 from synthjax.rewards import total
@@ -65,7 +66,7 @@ class ContinuousEnv:
         """``randomization``: of worlds from :meth:`reset`; those from :meth:`start_at` are nominal."""
         self.body, self.physics, self.config = body, physics, config
         self.parts = BodyParts.of(body)
-        clips = [clip for given in clips for clip in (given, *roll_overs(body, given))]
+        clips = [*clips, *(roll for clip in clips for roll in roll_overs(body, clip))]
         self.clips = tuple(clips)
         self.guide = Guide(body, clips, config.guide, self.parts.root)
         self.control_dt = physics.control_dt
@@ -78,6 +79,7 @@ class ContinuousEnv:
         self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts = Starts(config, body, physics, clips, self.guide, self.rules, seed)
+        self.weakening = Weakening(config.weakening, body, self.starts.kinds, self.starts.probabilities)
         # What cannot happen is not computed.
         self.assists = can_come(config.assist, config.life_seconds)
         if self.assists:
@@ -90,7 +92,10 @@ class ContinuousEnv:
     def init_context(self) -> ContinuousContext:
         """No pushes yet, and the first stage."""
         return ContinuousContext(
-            push_strength=jnp.zeros(()), on_feet=jnp.zeros(()), curriculum=self.curriculum.init()
+            push_strength=jnp.zeros(()),
+            on_feet=jnp.zeros(()),
+            curriculum=self.curriculum.init(),
+            weakening=self.weakening.init(),
         )
 
     def action_gains(self, ctx: ContinuousContext) -> jax.Array:
@@ -104,11 +109,14 @@ class ContinuousEnv:
         and a batch would show one part of life.
         """
         key, start_key, age_key, push_key = jax.random.split(key, 4)
-        physics, task = self.starts.begin(self.starts.draw(start_key))
+        index, weakened = self.weakening.draw(ctx.weakening, start_key)
+        physics, task = self.starts.begin(self.starts.gather(self.starts.rows[index]))
         state = first_state(self, physics, self._randomized(task, key), key)
         age = jax.random.randint(age_key, (), 0, self._most_steps(state.task) // 2 + 1)
         push = self._next_push(ctx, control_seconds(state.task, self.control_dt), push_key)
-        task = dataclasses.replace(state.task, age=age, push=push, assist=no_assist(offered=True))
+        task = dataclasses.replace(
+            state.task, age=age, push=push, assist=no_assist(offered=True), weakening=weakened
+        )
         return dataclasses.replace(state, task=task)
 
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
@@ -127,7 +135,8 @@ class ContinuousEnv:
         push_key = jax.random.fold_in(state.key, PUSH_STREAM)
         before = pushed(state.physics, self.parts.chest, task.push)
         command, drawn = transmitted(task.drawn, self.control(action, task.guide, control_dt))
-        physics = self.physics.step(model_of(task, self.physics.n_substeps), before, command)
+        model = self.weakening.variant(task.weakening, model_of(task, self.physics.n_substeps))
+        physics = self.physics.step(model, before, command)
         body = physics.kinematics
         new_task = dataclasses.replace(
             task,
@@ -142,8 +151,10 @@ class ContinuousEnv:
             drawn=drawn,
         )
         terms, terminated = self.rules.judge(state.physics, physics, task, new_task, action)
-        over = new_task.age >= self._most_steps(task)
         on_feet = new_task.phase >= Phase.STANDING.value
+        weakened, has_stood = self.weakening.advance(task.weakening, on_feet, control_dt)
+        new_task = dataclasses.replace(new_task, weakening=weakened)
+        over = has_stood | (new_task.age >= self._most_steps(task))
         reward = jnp.where(physics.bad, 0.0, total(terms))
         metrics = {
             "reward": reward,
@@ -154,7 +165,7 @@ class ContinuousEnv:
             "completed": (over & on_feet & ~terminated).astype(jnp.float32),
             "bad_world": physics.bad.astype(jnp.float32),
             "overflow": physics.overflow.astype(jnp.float32),
-            **self.curriculum.metrics(ctx.curriculum),
+            **self._lesson_metrics(ctx),
             **{f"reward_{name}": term for name, term in terms.items()},
         }
         return dataclasses.replace(
@@ -174,20 +185,24 @@ class ContinuousEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Nominal steps on the feet and of all time, summed over the leading axis of ``state``."""
-        on_feet, duration = state.metrics["on_feet"], state.duration
-        if duration is None:
-            return {"on_feet": jnp.sum(on_feet), "steps": jnp.asarray(float(on_feet.size))}
-        return {"on_feet": jnp.sum(duration * on_feet), "steps": jnp.sum(duration)}
+        """Nominal steps on the feet and of all time, and lives that ended if motors weaken.
+
+        Summed over the leading axis of ``state``.
+        """
+        metrics, weakened = state.metrics, state.task.weakening
+        duration = jnp.ones_like(metrics["on_feet"]) if state.duration is None else state.duration
+        stats = {"on_feet": jnp.sum(duration * metrics["on_feet"]), "steps": jnp.sum(duration)}
+        return stats | self.weakening.stats(weakened, metrics["completed"], metrics["failed"])
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
-        """Stronger pushes as the worlds are more on their feet, and more joints."""
+        """Stronger pushes as the worlds are more on their feet, more joints, and weaker motors."""
         now = stats["on_feet"] / jnp.maximum(stats["steps"], 1.0)
         on_feet = ctx.on_feet + ON_FEET_STEP * (now - ctx.on_feet)
         return ContinuousContext(
             push_strength=push_strength(self.config.pushes, on_feet),
             on_feet=on_feet,
             curriculum=self.curriculum.update(ctx.curriculum, stats["on_feet"], stats["steps"]),
+            weakening=self.weakening.update(ctx.weakening, stats),
         )
 
     # ------------------------------------------------------------------ its parts
@@ -263,8 +278,12 @@ class ContinuousEnv:
         """Names in ``metrics``; the same at reset and after a step, as ``scan`` demands."""
         names = ["reward", "on_feet", "height", "push_strength", "failed", "completed"]
         names += ["bad_world", "overflow", *(["assisted"] if self.assists else [])]
-        names += self.curriculum.metrics(self.curriculum.init())
+        names += self._lesson_metrics(self.init_context())
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
+
+    def _lesson_metrics(self, ctx: ContinuousContext) -> dict[str, jax.Array]:
+        """How far the curriculum is, and how weak motors are."""
+        return self.curriculum.metrics(ctx.curriculum) | self.weakening.metrics(ctx.weakening)
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:
         physics, task = self._first_start()

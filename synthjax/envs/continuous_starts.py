@@ -14,6 +14,7 @@ from synthjax.envs.falls import settled_falls
 from synthjax.envs.guide import Guide
 from synthjax.envs.pushes import no_push
 from synthjax.envs.reset_table import pack
+from synthjax.envs.weakening import start_kinds
 from synthjax.motion.clip import Clip
 from synthjax.motion.packing import unpack_row
 from synthjax.physics.base import Physics
@@ -39,11 +40,10 @@ class Starts:
         self.rows, self.probabilities = start_table(
             body, clips, config.falls, config.fallen_share, config.clip_share, seed
         )
-
-    def draw(self, key: jax.Array) -> Kinematics:
-        """A start state by its probability."""
-        index = jax.random.categorical(key, jnp.log(self.probabilities))
-        return self.gather(self.rows[index])
+        frames = sum(clip.num_frames for clip in clips)
+        self.kinds = start_kinds(
+            clips, config.falls, len(self.rows) - config.falls - frames, config.weakening.kind_seconds
+        )
 
     def gather(self, row: jax.Array) -> Kinematics:
         """The kinematics of a packed row."""

@@ -13,6 +13,7 @@ from synthjax.envs.curriculum import CurriculumConfig, CurriculumState
 from synthjax.envs.guide import GuideConfig, GuideState
 from synthjax.envs.pushes import PushConfig, PushState
 from synthjax.envs.randomization import Drawn
+from synthjax.envs.weakening import WeakeningConfig, WeakeningState, WeakeningTask
 from synthjax.rewards.phases import PhaseConfig
 
 
@@ -39,6 +40,8 @@ class ContinuousConfig:
     assist: AssistConfig = dataclasses.field(default_factory=AssistConfig)
     # joints unlocked in stages; success is the share of time that worlds are on their feet
     curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
+    # motors that begin stronger than the body's own
+    weakening: WeakeningConfig = dataclasses.field(default_factory=WeakeningConfig)
 
 
 @struct.dataclass
@@ -48,6 +51,7 @@ class ContinuousContext:
     push_strength: jax.Array  # () share of the pushes' speed
     on_feet: jax.Array  # () moving average of the share of time that worlds are on their feet
     curriculum: CurriculumState
+    weakening: WeakeningState | None = None  # if motors weaken
 
 
 @struct.dataclass
@@ -62,4 +66,5 @@ class ContinuousTask:
     push: PushState
     assist: AssistState
     variant: dict[str, jax.Array]  # this world's model fields; empty for the nominal body
+    weakening: WeakeningTask | None = None  # in training, if motors weaken
     drawn: Drawn | None = None  # what else has been drawn for a randomised world

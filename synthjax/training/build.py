@@ -15,6 +15,7 @@ from synthjax.agents.sac import SAC
 from synthjax.bodies import Body, make_body
 from synthjax.configs.train import PhysicsConfig, TrainConfig
 from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.continuous_task import ContinuousConfig
 from synthjax.envs.imitation import ImitationEnv
 from synthjax.envs.randomization import RandomizationConfig, bodies_bytes
 from synthjax.errors import UserError
@@ -57,6 +58,13 @@ class Run:
         return f"{kind} {self.body.chains_hash}" if kind == "structured" else kind
 
     @property
+    def _curriculum(self) -> str:
+        """What changes with success, in words: joints, and motors in always-on life."""
+        task = self.config.task
+        weakening = task.weakening.identity if isinstance(task, ContinuousConfig) else ""
+        return task.curriculum.identity + weakening
+
+    @property
     def training_identity(self) -> dict[str, str]:
         """What a checkpoint must share with the run that goes on from it.
 
@@ -66,7 +74,7 @@ class Run:
         return self.identity | {
             "clips": " ".join(f"{clip.name}:{clip.hash}" for clip in self.clips),
             "unroll_length": str(self.config.agent.unroll_length),
-            "curriculum": self.config.task.curriculum.identity,
+            "curriculum": self._curriculum,
             "randomized_worlds": str(self.config.randomize).lower(),
         }
 

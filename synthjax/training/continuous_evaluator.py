@@ -52,6 +52,8 @@ class ContinuousEvaluator:
         "height": ("root height", lambda value: f"{value:.0%}"),
         "push_strength": ("pushes", lambda value: f"{value:.0%}"),
         "assisted": ("held up", lambda value: f"{value:.0%}"),
+        "motor_strength": ("motors", lambda value: f"{value:.2f} x"),
+        "skill": ("skill", lambda value: f"{value:.0%}"),
         "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }
 
@@ -61,6 +63,7 @@ class ContinuousEvaluator:
         deterministic: bool = True,
         seconds: float | None = None,
         changed_bodies: bool = False,
+        motors: float = 1.0,
     ):
         """``seconds`` in which an attempt must begin to stand; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
@@ -68,8 +71,7 @@ class ContinuousEvaluator:
         self.filmed = seconds or FILMED_SECONDS
         self._policy = make_policy(run, deterministic)
         self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
-        self.bodies = bodies.CHANGED if changed_bodies else bodies.NOMINAL
-        self._variants = bodies.changed_bodies(run.body, self._batch) if changed_bodies else {}
+        self.bodies, self._variants = bodies.judged_bodies(run.body, self._batch, changed_bodies, motors)
         self._qpos = np.zeros((0, run.body.model.nq))
         self._start = jax.jit(jax.vmap(lambda row, key: run.env.start_at(run.env.starts.gather(row), key)))
 

@@ -27,6 +27,7 @@ class Episodes:
         deterministic: bool = True,
         seconds: float | None = None,
         changed_bodies: bool = False,
+        motors: float = 1.0,
     ):
         """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
@@ -34,7 +35,7 @@ class Episodes:
         self._policy = make_policy(run, deterministic)
         self._batch = batch_size(run.config.evaluation.episodes, run.program.mesh)
         self._start = jax.jit(jax.vmap(run.env.start_from, in_axes=(None, 0, 0)))
-        self._variants = bodies.changed_bodies(run.body, self._batch) if changed_bodies else {}
+        self.bodies, self._variants = bodies.judged_bodies(run.body, self._batch, changed_bodies, motors)
         self._tables: dict[StartNoise, ResetTable] = {}
 
     def spread(self, agent_state: PyTree, noise: StartNoise, episodes: int) -> EpisodeTrace:

@@ -57,18 +57,22 @@ class Evaluator(Protocol):
         ...
 
 
-EVALUATORS: dict[str, Callable[[Run, bool, float | None, bool], Evaluator]] = {
+EVALUATORS: dict[str, Callable[[Run, bool, float | None, bool, float], Evaluator]] = {
     "imitation": ImitationEvaluator,
     "continuous": ContinuousEvaluator,
 }
 
 
 def make_evaluator(
-    run: Run, deterministic: bool = True, seconds: float | None = None, changed_bodies: bool = False
+    run: Run,
+    deterministic: bool = True,
+    seconds: float | None = None,
+    changed_bodies: bool = False,
+    motors: float = 1.0,
 ) -> Evaluator:
     """The evaluator of the run's environment; ``seconds`` as in the run's configuration if not given.
 
     Worlds are nominal ones, whatever the run was trained in, or with ``changed_bodies`` those of
-    :mod:`synthjax.training.changed_bodies`.
+    :mod:`synthjax.training.changed_bodies`; their motors are ``motors`` times as strong.
     """
-    return EVALUATORS[run.config.env](run, deterministic, seconds, changed_bodies)
+    return EVALUATORS[run.config.env](run, deterministic, seconds, changed_bodies, motors)

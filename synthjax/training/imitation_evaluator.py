@@ -12,7 +12,6 @@ from rich.table import Table
 
 from synthjax.envs.reset_table import StartNoise
 from synthjax.training.build import Run
-from synthjax.training.changed_bodies import CHANGED, NOMINAL
 from synthjax.training.display import Shown
 from synthjax.training.episodes import NO_NOISE, Episodes
 from synthjax.training.offscreen import RendererUnavailable
@@ -42,11 +41,12 @@ class ImitationEvaluator:
         deterministic: bool = True,
         seconds: float | None = None,
         changed_bodies: bool = False,
+        motors: float = 1.0,
     ):
         """``seconds`` is the length of an episode; that of the run's evaluations if not given."""
         self.run, self.deterministic = run, deterministic
-        self.bodies = CHANGED if changed_bodies else NOMINAL
-        self.episodes = Episodes(run, deterministic, seconds, changed_bodies)
+        self.episodes = Episodes(run, deterministic, seconds, changed_bodies, motors)
+        self.bodies = self.episodes.bodies
 
     def figures(self, agent_state: PyTree, episodes: int) -> dict[str, float]:
         """Figures of ``episodes`` exact starts by the fixed rule."""

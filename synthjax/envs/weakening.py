@@ -1,0 +1,195 @@
+"""Motors that begin stronger than the body's own and weaken as lives succeed.
+
+What weak motors can do is hardly found with weak motors: a body that cannot lift itself learns nothing from
+trying.  So they begin strong, and lose strength by small steps for as long as lives end on their feet (Tao
+et al. 2022, "Learning to get up", whose strong policies become weak ones in the same way).
+
+How often lives succeed is known for each kind of start by itself: the settled falls in a few groups, and the
+frames of the clips by their time.  Kinds that fail are drawn more often, as in :mod:`synthjax.envs.sampler`,
+and a life is over, and has succeeded, once it has stood for a while: most of what is left of it would be
+standing.  Lives of evaluations begin with the body's own strength and know none of this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from synthjax.bodies import Body
+from synthjax.errors import UserError
+from synthjax.motion.clip import Clip
+from synthjax.physics.base import ModelVariant
+
+_MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "dof_damping")
+_FALL_KINDS = 8  # groups of settled falls
+_FIRST_SUCCESS = 0.3  # share of success of all kinds of starts before any life has ended
+
+
+@dataclasses.dataclass(frozen=True)
+class WeakeningConfig:
+    """How motors weaken; with a ``start`` of 1 they do not, and starts are drawn alike."""
+
+    start: float = 1.0  # times the body's own strength that motors begin with
+    weaken_above: float = 0.6  # share of lives that end on their feet from which on motors weaken
+    strengthen_below: float = 0.5  # and below which they become stronger again
+    weaker: float = 0.997  # factor of one update while they weaken
+    stronger: float = 1.005  # factor of one update while they become stronger
+    success_step: float = 0.05  # weight of one life in the moving average of its kind of start
+    mastered_weight: float = 0.2  # weight of a start that always succeeds, beside 1 of one that never does
+    kind_seconds: float = 0.25  # of a clip whose frames are one kind of start
+    stand_seconds: float = 3.0  # on end after which a life has succeeded
+
+    @property
+    def identity(self) -> str:
+        """Motors that weaken in words, with the kinds of starts that are told apart; empty if they do not."""
+        return f" with motors that weaken, starts of {self.kind_seconds:g} s" if self.start > 1.0 else ""
+
+
+@struct.dataclass
+class WeakeningState:
+    """How strong motors are, and what lives come to."""
+
+    strength: jax.Array  # () times the body's own
+    success: jax.Array  # (kinds,) moving average of the share of lives that end on their feet
+    skill: jax.Array  # () the same of all starts as often as their shares say
+
+
+@struct.dataclass
+class WeakeningTask:
+    """What one life knows of it."""
+
+    strength: jax.Array  # () times the body's own
+    kind: jax.Array  # () int32, of its start
+    stood: jax.Array  # () s on its feet on end
+
+
+class Weakening:
+    """Motors of one body that weaken; all methods but the constructor are pure and traceable.
+
+    Where they do not, states and tasks are ``None``, and the same methods change nothing.
+    """
+
+    def __init__(self, config: WeakeningConfig, body: Body, kinds: np.ndarray, probabilities: jax.Array):
+        """``kinds`` (S,) and ``probabilities`` (S,) are those of all starts.
+
+        Raises:
+          UserError: motors without servos.
+        """
+        if config.start > 1.0 and body.drive != "servo":
+            raise UserError(
+                "Only the motors of servos can weaken: add --task.weakening.start 1 or --body.drive servo."
+            )
+        self.config, self._body = config, body
+        self._kinds = jnp.asarray(kinds, jnp.int32)
+        self._num_kinds = int(kinds.max()) + 1
+        self._shares = jnp.zeros(self._num_kinds).at[self._kinds].add(probabilities)
+        self._probabilities = probabilities
+
+    def init(self) -> WeakeningState | None:
+        """Strong motors, and starts drawn by their shares."""
+        if self.config.start <= 1.0:
+            return None
+        success = jnp.full(self._num_kinds, _FIRST_SUCCESS)
+        return WeakeningState(
+            strength=jnp.asarray(self.config.start), success=success, skill=jnp.sum(self._shares * success)
+        )
+
+    def draw(self, state: WeakeningState | None, key: jax.Array) -> tuple[jax.Array, WeakeningTask | None]:
+        """A start () int32, the more likely the more often its kind fails, and what its life knows."""
+        if state is None:
+            return jax.random.categorical(key, jnp.log(self._probabilities)), None
+        config = self.config
+        weights = config.mastered_weight + (1.0 - config.mastered_weight) * (1.0 - state.success)
+        index = jax.random.categorical(key, jnp.log(self._probabilities * weights[self._kinds]))
+        return index, WeakeningTask(strength=state.strength, kind=self._kinds[index], stood=jnp.zeros(()))
+
+    def variant(self, task: WeakeningTask | None, variant: ModelVariant) -> ModelVariant:
+        """``variant`` of the body with motors as strong as ``task`` says."""
+        return variant if task is None else stronger(self._body, task.strength, variant)
+
+    def advance(
+        self, task: WeakeningTask | None, on_feet: jax.Array, control_dt: float | jax.Array
+    ) -> tuple[WeakeningTask | None, jax.Array]:
+        """``task`` after a control step, on its feet or not () bool, and whether its life is over."""
+        if task is None:
+            return None, jnp.zeros((), bool)
+        stood = jnp.where(on_feet, task.stood + control_dt, 0.0)
+        return dataclasses.replace(task, stood=stood), stood >= self.config.stand_seconds
+
+    def stats(
+        self, task: WeakeningTask | None, succeeded: jax.Array, failed: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Lives that ended, by the kind of their start, (kinds,) each; all arguments are (N,)."""
+        if task is None:
+            return {}
+        nobody = jnp.zeros(self._num_kinds)
+        return {
+            "lives_succeeded": nobody.at[task.kind].add(succeeded),
+            "lives_failed": nobody.at[task.kind].add(failed),
+        }
+
+    def update(self, state: WeakeningState | None, stats: dict[str, jax.Array]) -> WeakeningState | None:
+        """The state after an update in which the lives of ``stats`` ended."""
+        if state is None:
+            return None
+        config = self.config
+        ended = stats["lives_succeeded"] + stats["lives_failed"]
+        share = stats["lives_succeeded"] / jnp.maximum(ended, 1.0)
+        step = 1.0 - (1.0 - config.success_step) ** ended
+        success = state.success + step * (share - state.success)
+        skill = jnp.sum(self._shares * success)
+        factor = jnp.where(
+            skill >= config.weaken_above,
+            config.weaker,
+            jnp.where(skill < config.strengthen_below, config.stronger, 1.0),
+        )
+        return WeakeningState(
+            strength=jnp.clip(state.strength * factor, 1.0, config.start), success=success, skill=skill
+        )
+
+    def metrics(self, state: WeakeningState | None) -> dict[str, jax.Array]:
+        """What the user sees of it, () each.  Nothing where motors do not weaken."""
+        if state is None:
+            return {}
+        return {"motor_strength": state.strength, "skill": state.skill}
+
+
+def stronger(body: Body, strength: jax.Array | float, variant: ModelVariant) -> ModelVariant:
+    """``variant`` of ``body`` with servos ``strength`` () times as strong.
+
+    They become stiffer with their motors, up to what their bones ask for.
+    """
+    fields = {name: jnp.asarray(getattr(body.model, name), jnp.float32) for name in _MOTORS} | variant
+    stiffness = jnp.minimum(strength, jnp.asarray(body.softened, jnp.float32))
+    return variant | {
+        "actuator_gainprm": fields["actuator_gainprm"] * stiffness[:, None],
+        "actuator_biasprm": fields["actuator_biasprm"] * stiffness[:, None],
+        "actuator_forcerange": fields["actuator_forcerange"] * strength,
+        "dof_damping": fields["dof_damping"].at[-len(stiffness) :].multiply(stiffness),
+    }
+
+
+def start_kinds(clips: list[Clip], falls: int, others: int, seconds: float) -> np.ndarray:
+    """Kind of every start, (falls + frames + others,) int, in the order of the table of starts.
+
+    Args:
+      clips: those whose frames are starts.
+      falls: number of settled falls, which come first.
+      others: number of starts that stand, which come last and are one kind.
+      seconds: of a clip whose frames are one kind.
+    """
+    kinds = [np.arange(falls) * _FALL_KINDS // max(falls, 1)]
+    for clip in clips:
+        times = np.arange(clip.num_frames) / clip.fps
+        kinds.append(_after(kinds) + (times / seconds).astype(int))
+    kinds.append(np.full(others, _after(kinds)))
+    return np.concatenate(kinds)
+
+
+def _after(kinds: list[np.ndarray]) -> int:
+    """The first kind that is not in ``kinds``."""
+    return max((int(each.max()) + 1 for each in kinds if len(each)), default=0)

@@ -1,0 +1,231 @@
+"""Motors that begin stronger than the body's own, and starts that fail more often."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from continuous_worlds import WORLDS, body, env, standing, start, step
+
+from synthjax import configs
+from synthjax.agents.ppo import PPOConfig
+from synthjax.envs.weakening import Weakening, WeakeningConfig, WeakeningState, start_kinds
+from synthjax.errors import UserError
+from synthjax.rewards.phases import Phase
+from synthjax.training.build import build
+from synthjax.training.changed_bodies import changed_bodies, judged_bodies
+from synthjax.training.checkpoint import CheckpointManager
+
+CONFIG = WeakeningConfig(
+    start=15.0, weaken_above=0.54, strengthen_below=0.46, weaker=0.996, stronger=1.01, mastered_weight=0.2
+)
+KINDS = np.array([0, 0, 1, 2])
+PROBABILITIES = jnp.array([0.1, 0.1, 0.3, 0.5])
+
+
+def weakening(**changes: float) -> Weakening:
+    return Weakening(dataclasses.replace(CONFIG, **changes), body("torque"), KINDS, PROBABILITIES)
+
+
+def lives(succeeded: list[float], failed: list[float]) -> dict[str, jax.Array]:
+    return {"lives_succeeded": jnp.array(succeeded), "lives_failed": jnp.array(failed)}
+
+
+def test_fifteen_times_the_torque_motors_are_the_servos_of_pd() -> None:
+    """Not only their limits: gains and damping as well, which weak motors have less of."""
+    weak, strong = body("torque").model, body("pd").model
+    motors = weakening()
+    _, task = motors.draw(motors.init(), jax.random.key(0))
+    for name, values in motors.variant(task, {}).items():
+        np.testing.assert_allclose(values, getattr(strong, name), rtol=1e-6)
+        assert not np.allclose(getattr(weak, name), getattr(strong, name))
+
+
+def test_motors_of_the_bodys_own_strength_are_its_own() -> None:
+    motors, model = weakening(), body("torque").model
+    _, task = motors.draw(motors.init(), jax.random.key(0))
+    task = dataclasses.replace(task, strength=jnp.ones(()))
+    for name, values in motors.variant(task, {}).items():
+        np.testing.assert_allclose(values, getattr(model, name), rtol=1e-6)
+
+
+def test_a_world_of_its_own_keeps_what_it_was_given() -> None:
+    """A body whose motors were drawn weaker has motors weaker by the same factor, and its mass."""
+    motors, model = weakening(), body("torque").model
+    _, task = motors.draw(motors.init(), jax.random.key(0))
+    given = {
+        "actuator_forcerange": 0.8 * jnp.asarray(model.actuator_forcerange),
+        "body_mass": jnp.asarray(model.body_mass),
+    }
+    varied = motors.variant(task, given)
+    np.testing.assert_allclose(varied["actuator_forcerange"], 12.0 * model.actuator_forcerange, rtol=1e-6)
+    np.testing.assert_array_equal(varied["body_mass"], given["body_mass"])
+
+
+def test_skill_is_the_success_of_all_starts_as_often_as_they_are_meant() -> None:
+    motors = weakening(success_step=1.0)
+    state = motors.update(motors.init(), lives([3.0, 0.0, 1.0], [1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(state.success, [0.75, 0.3, 0.5])  # of the second kind no life has ended
+    np.testing.assert_allclose(state.skill, 0.2 * 0.75 + 0.3 * 0.3 + 0.5 * 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("success", "strength", "expected"),
+    [
+        (1.0, 2.0, 2.0 * 0.996),  # weaker
+        (0.5, 2.0, 2.0),  # between the thresholds
+        (0.0, 2.0, 2.0 * 1.01),  # stronger again
+        (1.0, 1.0, 1.0),  # never weaker than the body
+        (0.0, 15.0, 15.0),  # nor stronger than they began
+    ],
+)
+def test_motors_follow_success(success: float, strength: float, expected: float) -> None:
+    motors = weakening()
+    before = WeakeningState(
+        strength=jnp.asarray(strength), success=jnp.full(3, success), skill=jnp.asarray(success)
+    )
+    after = motors.update(before, lives([0.0] * 3, [0.0] * 3))
+    np.testing.assert_allclose(after.strength, expected, rtol=1e-6)
+
+
+def test_starts_that_fail_are_drawn_more_often() -> None:
+    motors = weakening()
+    success = jnp.array([1.0, 0.0, 0.5])
+    state = dataclasses.replace(motors.init(), success=success)
+    keys = jax.random.split(jax.random.key(0), 40_000)
+    index, task = jax.vmap(lambda key: motors.draw(state, key))(keys)
+    weights = np.array([0.1 * 0.2, 0.1 * 0.2, 0.3 * 1.0, 0.5 * 0.6])
+    share = np.bincount(np.asarray(index), minlength=4) / len(keys)
+    deviation = np.sqrt(weights / weights.sum() / len(keys))
+    assert (np.abs(share - weights / weights.sum()) < 4 * deviation).all()
+    np.testing.assert_array_equal(task.kind, KINDS[np.asarray(index)])
+
+
+def test_lives_are_counted_by_the_kind_of_their_start() -> None:
+    motors = weakening()
+    _, task = jax.vmap(lambda key: motors.draw(motors.init(), key))(jax.random.split(jax.random.key(0), 3))
+    task = dataclasses.replace(task, kind=jnp.array([2, 0, 2]))
+    stats = motors.stats(task, jnp.array([1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 2.0])
+    np.testing.assert_array_equal(stats["lives_failed"], [1.0, 0.0, 0.0])
+
+
+def test_kinds_are_groups_of_falls_and_times_of_clips() -> None:
+    clips = env(still=True).clips[:2]
+    kinds = start_kinds(list(clips), falls=16, others=1, seconds=0.5)
+    assert len(kinds) == 16 + sum(clip.num_frames for clip in clips) + 1
+    np.testing.assert_array_equal(kinds[:16], np.repeat(np.arange(8), 2))
+    first = kinds[16 : 16 + clips[0].num_frames]
+    np.testing.assert_array_equal(first, 8 + np.arange(clips[0].num_frames) // round(clips[0].fps / 2))
+    assert (np.diff(kinds) >= 0).all()
+    assert set(kinds) == set(range(kinds.max() + 1))
+    assert (kinds == kinds[-1]).sum() == 1  # standing is of no clip
+
+
+def test_only_lives_of_training_have_strong_motors() -> None:
+    weak = env(actuation="torque", weakening=CONFIG)
+    plain = env(actuation="torque")
+    keys = jax.random.split(jax.random.key(0), WORLDS)
+    born = jax.jit(jax.vmap(lambda key: weak.reset(weak.init_context(), key)))(keys)
+    np.testing.assert_array_equal(born.task.weakening.strength, np.full(WORLDS, 15.0))
+    k = standing(plain)
+    judged, same = (step(e, start(e, k), 0.5) for e in (weak, plain))
+    np.testing.assert_array_equal(judged.physics.kinematics.qpos, same.physics.kinematics.qpos)
+    assert judged.task.weakening is None
+    np.testing.assert_array_equal(judged.metrics["motor_strength"], np.full(WORLDS, 15.0))
+    assert "motor_strength" not in same.metrics
+
+
+def test_strong_motors_do_more_than_the_bodys_own() -> None:
+    """The same push of all joints from the same pose moves strong motors' joints further, as far as pd's."""
+    weak = env(actuation="torque", weakening=CONFIG)
+    born = start(weak, standing(weak))
+    _, task = weak.weakening.draw(weak.init_context().weakening, jax.random.key(0))
+    task = jax.tree.map(lambda x: jnp.broadcast_to(x, (WORLDS, *x.shape)), task)
+    strong = dataclasses.replace(born, task=dataclasses.replace(born.task, weakening=task))
+    moved = [np.asarray(step(weak, state, 1.0).physics.kinematics.qpos)[0, 7:] for state in (born, strong)]
+    pd = env()
+    like_pd = np.asarray(step(pd, start(pd, standing(pd)), 1.0).physics.kinematics.qpos)[0, 7:]
+    np.testing.assert_allclose(moved[1], like_pd, atol=1e-4)
+    assert np.linalg.norm(moved[0]) < 0.8 * np.linalg.norm(moved[1])
+
+
+def test_a_life_that_has_stood_for_a_while_has_succeeded() -> None:
+    weak = env(still=True, actuation="torque", weakening=dataclasses.replace(CONFIG, stand_seconds=0.125))
+    keys = jax.random.split(jax.random.key(0), WORLDS)
+    state = jax.vmap(lambda key: weak.reset(weak.init_context(), key))(keys)
+    stands = start(weak, standing(weak))
+    state = dataclasses.replace(stands, task=dataclasses.replace(stands.task, weakening=state.task.weakening))
+    for ended in (0.0, 0.0, 1.0):  # after 0.05, 0.1 and 0.15 s
+        state = step(weak, state)
+        assert (np.asarray(state.task.phase) >= Phase.STANDING.value).all()
+        np.testing.assert_array_equal(state.metrics["completed"], np.full(WORLDS, ended))
+        np.testing.assert_array_equal(state.truncated, np.full(WORLDS, ended, bool))
+    stats = weak.episode_stats(state)
+    assert float(jnp.sum(stats["lives_succeeded"])) == WORLDS
+    ctx = weak.update_context(weak.init_context(), stats)
+    assert float(ctx.weakening.skill) > float(weak.init_context().weakening.skill)
+
+
+def test_a_run_weakens_without_compiling_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    config = configs.get("continuous", actuation="torque")
+    # Any skill is enough, so that every update weakens.
+    always = dataclasses.replace(config.task.weakening, weaken_above=0.0, strengthen_below=0.0, weaker=0.5)
+    agent = PPOConfig(num_envs=4, unroll_length=4, num_minibatches=2, num_epochs=1, hidden=(8,))
+    task = dataclasses.replace(config.task, falls=4, weakening=always)
+    run = build(dataclasses.replace(config, agent=agent, task=task))
+    state = run.program.start(0)
+    state, report = run.program.epoch(state, 2)
+    np.testing.assert_allclose(state.ctx.weakening.strength, 15.0 / 4.0)
+    assert float(report.metrics["motor_strength"]) == pytest.approx(0.5 * (15.0 + 7.5))
+    state, report = run.program.epoch(state, 2)
+    np.testing.assert_allclose(state.ctx.weakening.strength, 1.0)  # and no weaker
+    assert all(np.isfinite(value) for value in report.metrics.values())
+    # Lives that have not ended keep the motors that they were born with.
+    assert set(np.unique(state.env.task.weakening.strength)) <= {15.0, 7.5, 3.75, 1.875, 1.0}
+
+    manager = CheckpointManager(tmp_path)
+    manager.save(1, state, run.training_identity)
+    template = jax.eval_shape(run.program.init, jax.random.key(0))
+    restored, _ = manager.restore_latest(template, run.training_identity)
+    jax.tree.map(np.testing.assert_array_equal, restored.ctx, state.ctx)
+    stays = dataclasses.replace(task, weakening=WeakeningConfig())
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, task=stays))
+    with pytest.raises(UserError, match=r"'none with motors that weaken, starts of 0\.25 s'"):
+        manager.restore_latest(template, other.training_identity)
+
+
+def test_torques_without_servos_do_not_weaken() -> None:
+    with pytest.raises(UserError, match="drive servo"):
+        Weakening(CONFIG, body("torque", "direct"), KINDS, PROBABILITIES)
+    Weakening(WeakeningConfig(), body("torque", "direct"), KINDS, PROBABILITIES)
+
+
+def test_policies_are_judged_with_motors_of_any_strength() -> None:
+    name, variants = judged_bodies(body("torque"), 3, changed=False, motors=15.0)
+    assert name == "nominal body, motors 15 times as strong"
+    for field, values in variants.items():
+        np.testing.assert_allclose(values, np.stack([getattr(body("pd").model, field)] * 3), rtol=1e-6)
+    changed, own = changed_bodies(body("torque"), 3), ("actuator_forcerange", "body_mass")
+    name, variants = judged_bodies(body("torque"), 3, changed=True, motors=2.0)
+    assert name == "bodies changed by up to 20 %, motors 2 times as strong"
+    for field, factor in zip(own, (2.0, 1.0), strict=True):
+        np.testing.assert_allclose(variants[field], factor * np.asarray(changed[field]), rtol=1e-6)
+    assert judged_bodies(body("torque"), 3, changed=False, motors=1.0) == ("nominal body", {})
+    with pytest.raises(UserError, match="leave it out"):
+        judged_bodies(body("torque", "direct"), 3, changed=False, motors=2.0)
+
+
+def test_motors_that_stay_change_nothing() -> None:
+    motors = weakening(start=1.0)
+    assert motors.init() is None
+    index, task = motors.draw(None, jax.random.key(0))
+    assert task is None
+    assert int(index) in range(4)
+    assert motors.variant(None, {}) == {}
+    assert motors.metrics(None) == {}
+    assert motors.stats(None, jnp.zeros(1), jnp.zeros(1)) == {}
