@@ -307,7 +307,7 @@ def test_eval_changes_the_bodies_if_asked(
     monkeypatch.setattr(evaluator, "make_evaluator", lambda *args: calls.append(args) or Report())
     run_folder.save_config(tmp_path, configs.get("imitation"))
     assert cli.main(["eval", str(tmp_path), *["--changed-bodies"] * changed]) == 0
-    assert calls == [("run", True, None, changed)]
+    assert calls == [("run", True, None, changed, 1.0)]
     variant = "-changed-bodies" * changed
     made = {f"evaluation{variant}.json", f"video{variant}.mp4"}
     assert {path.name for path in tmp_path.iterdir()} == made | {run_folder.CONFIG_FILE}
@@ -320,6 +320,10 @@ def test_eval_changes_the_bodies_if_asked(
     assert {path.suffix for path in tmp_path.iterdir() if path.stem == "walk"} == {".mp4"}
     assert cli.main(["eval", str(tmp_path), "--video", "walk.gif"]) == 2
     assert "ends in .mp4" in capsys.readouterr().err
+    calls.clear()
+    assert cli.main(["eval", str(tmp_path), "--motors", "1.5", *["--changed-bodies"] * changed]) == 0
+    assert calls == [("run", True, None, changed, 1.5)]
+    assert any(path.name.endswith("motors-1.5.json") for path in tmp_path.iterdir())
 
 
 def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
