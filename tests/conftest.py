@@ -6,6 +6,7 @@ Everything else takes the first device.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
@@ -27,6 +28,18 @@ jax.config.update("jax_num_cpu_devices", 2)
 # process that had compiled hundreds; commands that tests start as processes of their own use it.
 jax.config.update("jax_enable_compilation_cache", False)
 wait_for_computations()
+MOST_MAPPINGS = 30_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_programs() -> None:
+    """Drops compiled programs before they use up the memory mappings of a process, 65,530 on Linux.
+
+    XLA crashes where it gets no more of them, late in a run of all tests.
+    """
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)
