@@ -101,7 +101,7 @@ def _body(name: str, xml: str, joints: tuple[str, ...], height: float, feet: tup
         ground_geom="floor",
         standing_qpos=standing,
         action_scale=np.ones(model.nu),
-        softened=np.ones(model.nu),
+        softened=np.ones((model.nu, 2)),
     )
 
 

@@ -169,7 +169,7 @@ def test_servos_stay_within_the_strength_of_the_motors(actuation: str, knee: flo
 
 
 def test_servos_are_no_stiffer_than_their_motors_can_make_them() -> None:
-    """A tenth of a radian at least before a motor gives all it has; then gain and damping of the bone."""
+    """A tenth of a radian at least before a motor gives all it has; then the gain of the bone."""
     spine, knee = "Spine_X", "LeftLowerLeg_X"
     for actuation, joint, kp in (
         ("pd", spine, 600.0),
@@ -181,13 +181,32 @@ def test_servos_are_no_stiffer_than_their_motors_can_make_them() -> None:
         ("strong", "LeftLowerLeg_Y", 200.0),  # 20 N m
     ):
         body = make(actuation)
-        motor, dof = body.model.actuator(joint), body.model.joint(joint).dofadr[0]
+        motor = body.model.actuator(joint)
         assert motor.gainprm[0] == pytest.approx(kp)
         assert motor.biasprm[1] == pytest.approx(-kp)
-        assert body.model.dof_damping[dof] == pytest.approx(0.1 * kp)
         stiffest = make().model.actuator(joint).gainprm[0]
-        assert body.softened[body.joints.index(joint)] == pytest.approx(stiffest / kp)
-    np.testing.assert_array_equal(make().softened, np.ones(63))
+        assert body.softened[body.joints.index(joint), 0] == pytest.approx(stiffest / kp)
+    np.testing.assert_array_equal(make().softened, np.ones((63, 2)))
+
+
+def test_weak_joints_are_not_held_back_by_damping_for_strong_ones() -> None:
+    """All of a motor at 5 rad/s, or the same share of it as of the motor of pd; never more than with pd."""
+    spine, knee = "Spine_X", "LeftLowerLeg_X"
+    for actuation, joint, kd in (
+        ("pd", spine, 60.0),
+        ("pd", knee, 30.0),
+        ("torque", spine, 4.0),  # 16 N m: a fifteenth, as of the motor
+        ("torque", knee, 6.4),  # 32 N m
+        ("torque", "LeftFoot_X", 1.6),  # 8 N m
+        ("strong", spine, 20.0),  # a third
+        ("strong", knee, 30.0),  # 160 N m
+    ):
+        body = make(actuation)
+        number = body.joints.index(joint)
+        damping = body.model.dof_damping[body.model.joint(joint).dofadr[0]]
+        assert damping == pytest.approx(kd)
+        assert body.servo_lag[number] == pytest.approx(kd / body.model.actuator(joint).gainprm[0])
+        assert body.softened[number, 1] == pytest.approx(0.1 * make().model.actuator(joint).gainprm[0] / kd)
 
 
 def test_position_scale_is_three_quarters_of_half_the_range_at_most_a_radian(synth: Body) -> None:

@@ -20,9 +20,7 @@ from synthjax.training.build import build
 from synthjax.training.changed_bodies import changed_bodies, judged_bodies
 from synthjax.training.checkpoint import CheckpointManager
 
-CONFIG = WeakeningConfig(
-    start=15.0, weaken_above=0.54, strengthen_below=0.46, weaker=0.996, stronger=1.01, mastered_weight=0.2
-)
+CONFIG = WeakeningConfig(start=15.0, target=0.5, pace=0.02, mastered_weight=0.2)
 KINDS = np.array([0, 0, 1, 2])
 PROBABILITIES = jnp.array([0.1, 0.1, 0.3, 0.5])
 
@@ -70,24 +68,23 @@ def test_skill_is_the_success_of_all_starts_as_often_as_they_are_meant() -> None
     motors = weakening(success_step=1.0)
     state = motors.update(motors.init(), lives([3.0, 0.0, 1.0], [1.0, 0.0, 1.0]))
     np.testing.assert_allclose(state.success, [0.75, 0.3, 0.5])  # of the second kind no life has ended
-    np.testing.assert_allclose(state.skill, 0.2 * 0.75 + 0.3 * 0.3 + 0.5 * 0.5, rtol=1e-6)
+    np.testing.assert_allclose(motors.skill(state.success), 0.2 * 0.75 + 0.3 * 0.3 + 0.5 * 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("success", "strength", "expected"),
     [
-        (1.0, 2.0, 2.0 * 0.996),  # weaker
-        (0.5, 2.0, 2.0),  # between the thresholds
-        (0.0, 2.0, 2.0 * 1.01),  # stronger again
+        (1.0, 2.0, 2.0 * np.exp(-0.01)),  # weaker
+        (0.75, 2.0, 2.0 * np.exp(-0.005)),  # by half as much
+        (0.5, 2.0, 2.0),  # at the target
+        (0.0, 2.0, 2.0 * np.exp(0.01)),  # stronger again
         (1.0, 1.0, 1.0),  # never weaker than the body
         (0.0, 15.0, 15.0),  # nor stronger than they began
     ],
 )
 def test_motors_follow_success(success: float, strength: float, expected: float) -> None:
     motors = weakening()
-    before = WeakeningState(
-        strength=jnp.asarray(strength), success=jnp.full(3, success), skill=jnp.asarray(success)
-    )
+    before = WeakeningState(strength=jnp.asarray(strength), success=jnp.full(3, success))
     after = motors.update(before, lives([0.0] * 3, [0.0] * 3))
     np.testing.assert_allclose(after.strength, expected, rtol=1e-6)
 
@@ -140,8 +137,8 @@ def test_only_lives_of_training_have_strong_motors() -> None:
     assert "motor_strength" not in same.metrics
 
 
-def test_strong_motors_do_more_than_the_bodys_own() -> None:
-    """The same push of all joints from the same pose moves strong motors' joints further, as far as pd's."""
+def test_strong_motors_move_the_body_as_those_of_pd_do() -> None:
+    """And the body's own do not: some joint is a tenth of a radian away from where pd has it."""
     weak = env(actuation="torque", weakening=CONFIG)
     born = start(weak, standing(weak))
     _, task = weak.weakening.draw(weak.init_context().weakening, jax.random.key(0))
@@ -151,7 +148,7 @@ def test_strong_motors_do_more_than_the_bodys_own() -> None:
     pd = env()
     like_pd = np.asarray(step(pd, start(pd, standing(pd)), 1.0).physics.kinematics.qpos)[0, 7:]
     np.testing.assert_allclose(moved[1], like_pd, atol=1e-4)
-    assert np.linalg.norm(moved[0]) < 0.8 * np.linalg.norm(moved[1])
+    assert np.abs(moved[0] - moved[1]).max() > 0.1
 
 
 def test_a_life_that_has_stood_for_a_while_has_succeeded() -> None:
@@ -168,25 +165,27 @@ def test_a_life_that_has_stood_for_a_while_has_succeeded() -> None:
     stats = weak.episode_stats(state)
     assert float(jnp.sum(stats["lives_succeeded"])) == WORLDS
     ctx = weak.update_context(weak.init_context(), stats)
-    assert float(ctx.weakening.skill) > float(weak.init_context().weakening.skill)
+    skill = weak.weakening.skill
+    assert float(skill(ctx.weakening.success)) > float(skill(weak.init_context().weakening.success))
 
 
 def test_a_run_weakens_without_compiling_and_goes_on_where_it_was(tmp_path: Path) -> None:
     config = configs.get("continuous", actuation="torque")
-    # Any skill is enough, so that every update weakens.
-    always = dataclasses.replace(config.task.weakening, weaken_above=0.0, strengthen_below=0.0, weaker=0.5)
+    # Any skill is enough, so that every update weakens: by half at the first one, .3, as no life ends.
+    always = dataclasses.replace(config.task.weakening, target=0.0, pace=np.log(2.0) / 0.3)
     agent = PPOConfig(num_envs=4, unroll_length=4, num_minibatches=2, num_epochs=1, hidden=(8,))
     task = dataclasses.replace(config.task, falls=4, weakening=always)
     run = build(dataclasses.replace(config, agent=agent, task=task))
     state = run.program.start(0)
     state, report = run.program.epoch(state, 2)
-    np.testing.assert_allclose(state.ctx.weakening.strength, 15.0 / 4.0)
+    np.testing.assert_allclose(state.ctx.weakening.strength, 15.0 / 4.0, rtol=1e-5)
     assert float(report.metrics["motor_strength"]) == pytest.approx(0.5 * (15.0 + 7.5))
     state, report = run.program.epoch(state, 2)
     np.testing.assert_allclose(state.ctx.weakening.strength, 1.0)  # and no weaker
     assert all(np.isfinite(value) for value in report.metrics.values())
     # Lives that have not ended keep the motors that they were born with.
-    assert set(np.unique(state.env.task.weakening.strength)) <= {15.0, 7.5, 3.75, 1.875, 1.0}
+    born = np.unique(state.env.task.weakening.strength)[:, None]
+    assert np.isclose(born, [15.0, 7.5, 3.75, 1.875, 1.0], rtol=1e-5).any(axis=1).all()
 
     manager = CheckpointManager(tmp_path)
     manager.save(1, state, run.training_identity)

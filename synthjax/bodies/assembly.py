@@ -6,6 +6,7 @@ Used for the Synth and for users' own MJCF alike, so that both meet the physics 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -15,11 +16,12 @@ FRICTION = (1.0, 1.0, 0.005, 0.0001, 0.0001)
 # Time constant 0.02 s: the smallest that is stable at the training substep of 1/120 s
 # (MuJoCo's refsafe would raise anything under two substeps silently).
 SOLREF = (0.02, 1.0)
-SERVO_LAG = 0.1  # s, kd / kp of the position servos
-# rad: a servo has at least this error before it gives all that its motor has.  With the gains of stronger
-# motors the damping, which acts beside the motor's limit, would hold weak joints back: all of the spine's
-# 16 N m at 0.3 rad/s.
+SERVO_LAG = 0.1  # s, kd / kp of servos whose motors are strong enough for them
+# rad: a servo has at least this error before it gives all that its motor has.
 SERVO_YIELD = 0.1
+# rad/s at which a weak servo's damping, which acts beside the motor's limit, takes all that the motor has.
+# Damping for stronger motors would hold weak joints like treacle: arms and knees at 1 rad/s.
+SERVO_SPEED = 5.0
 # Position target per unit of action: a share of half the hinge's range, at most so many radians.
 POSITION_SCALE_SHARE, MAX_POSITION_SCALE = 0.75, 1.0
 
@@ -89,24 +91,49 @@ def add_contact_sensor(spec: mujoco.MjSpec, geom: str) -> None:
     )  # fmt: skip
 
 
-def yielding(gains: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, float]:
-    """``gains`` (N m/rad) of servos, lowered to what motors with ``limits`` (N m) give at ``SERVO_YIELD``."""
-    return {name: min(kp, limits[name] / SERVO_YIELD) for name, kp in gains.items()}
+class Servo(NamedTuple):
+    """A position servo: torque = kp (ctrl - q) within +-limit, and -kd qd beside it; ctrl is in rad."""
+
+    kp: float  # N m/rad
+    kd: float  # N m s/rad
+    limit: float  # N m
+    # How many times stiffer, and more damped, it would be if its motor were strong enough for its bone.
+    softened: tuple[float, float] = (1.0, 1.0)
 
 
-def add_position_motors(spec: mujoco.MjSpec, gains: Mapping[str, float], limits: Mapping[str, float]) -> None:
-    """Position servos: torque = kp (ctrl - q) - kd qd within +-limit; ctrl is a joint angle in rad.
+def stiff_servo(kp: float, limit: float) -> Servo:
+    """A servo with the gain ``kp`` (N m/rad), whatever its ``limit`` (N m)."""
+    return Servo(kp, SERVO_LAG * kp, limit)
 
-    The derivative part, kd = SERVO_LAG kp, sits in the joint's damping, which MuJoCo's Euler integrator
-    treats implicitly: as an actuator term it would be unstable on the light bones.
+
+def servo(kp: float, limit: float, full: float) -> Servo:
+    """A servo with the gain ``kp`` (N m/rad) that its bone asks for, or what its motor allows.
+
+    Args:
+      kp: N m/rad.
+      limit: N m that the motor gives.
+      full: N m of the motor that the bone's gains are meant for.  Damping is never less than the share of
+        that motor which ``limit`` is.
     """
-    for name, kp in gains.items():
+    kd = SERVO_LAG * kp
+    stiffness = min(kp, limit / SERVO_YIELD)
+    damping = min(kd, max(limit / SERVO_SPEED, kd * limit / full))
+    return Servo(stiffness, damping, limit, (kp / stiffness, kd / damping))
+
+
+def add_position_motors(spec: mujoco.MjSpec, servos: Mapping[str, Servo]) -> None:
+    """Position servos of the joints that ``servos`` names.
+
+    The derivative part sits in the joint's damping, which MuJoCo's Euler integrator treats implicitly: as an
+    actuator term it would be unstable on the light bones.
+    """
+    for name, (kp, kd, limit, _) in servos.items():
         joint = spec.joint(name)
         joint.stiffness = np.zeros_like(joint.stiffness)
-        joint.damping = set_first(joint.damping, SERVO_LAG * kp)
+        joint.damping = set_first(joint.damping, kd)
         motor = spec.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT,
-            forcerange=[-limits[name], limits[name]], forcelimited=True,
+            forcerange=[-limit, limit], forcelimited=True,
         )  # fmt: skip
         motor.set_to_position(kp=kp)
 

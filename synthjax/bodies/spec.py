@@ -42,14 +42,22 @@ class Body:
     ground_geom: str  # name of the ground plane geom
     standing_qpos: np.ndarray  # (nq,) upright on the ground
     action_scale: np.ndarray  # (nu,) rad (servo) or gears (direct) per unit of action
-    # (nu,) how many times stiffer a servo would be if its motor were strong enough for its bone
+    # (nu, 2) how many times stiffer, and more damped, a servo would be if its motor were strong enough
+    # for its bone
     softened: np.ndarray
-    servo_lag: float = 0.0  # s, kd / kp of the position servos: how far behind a moving target they stay
 
     @property
     def standing_height(self) -> float:
         """Root height in metres when standing."""
         return float(self.standing_qpos[2])
+
+    @property
+    def servo_lag(self) -> np.ndarray:
+        """How far behind a moving target joints stay, (nu,) s: kd / kp of their servos, 0 without them."""
+        if self.drive != "servo":
+            return np.zeros(self.model.nu)
+        dofs = self.model.jnt_dofadr[self.model.actuator_trnid[:, 0]]
+        return np.asarray(self.model.dof_damping[dofs] / self.model.actuator_gainprm[:, 0])
 
     def body_ids(self, names: tuple[str, ...]) -> np.ndarray:
         """MuJoCo body ids of ``names``, (len(names),)."""

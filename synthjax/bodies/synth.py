@@ -69,11 +69,10 @@ def make_synth(
     pairs = table.SELF_COLLISIONS if self_collision else ()
     assembly.add_contacts(spec, [name for name, _, _ in _bones()], pairs)
     if drive == "servo":
-        factor = SERVO_FORCE_FACTOR[actuation]
-        strength = {name: factor * g for name, g in gear.items()}
-        gains = assembly.yielding(kp, strength)
-        softened = np.array([kp[name] / gains[name] for name in kp])
-        assembly.add_position_motors(spec, gains, strength)
+        factor, full = SERVO_FORCE_FACTOR[actuation], SERVO_FORCE_FACTOR["pd"]
+        servos = {name: assembly.servo(kp[name], factor * g, full * g) for name, g in gear.items()}
+        assembly.add_position_motors(spec, servos)
+        softened = np.array([servo.softened for servo in servos.values()])
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in kp])
     else:
         limits = {
@@ -82,7 +81,7 @@ def make_synth(
         }
         ctrl_limit, force_limit = limits[actuation]
         assembly.add_torque_motors(spec, gear, ctrl_limit, force_limit)
-        softened = np.ones(len(gear))
+        softened = np.ones((len(gear), 2))
         scale = np.full(len(gear), ctrl_limit)
 
     model = spec.compile()
@@ -108,7 +107,6 @@ def make_synth(
         standing_qpos=standing,
         action_scale=scale,
         softened=softened,
-        servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
 
 

@@ -57,13 +57,16 @@ def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> B
     assembly.add_contacts(spec, skeleton.geoms, pairs)
     kp, strength, limits = _gains(spec.compile(), reach, mapping, skeleton, actuation)
     if drive == "servo":
-        gains = assembly.yielding(kp, limits) | _stated_gains(mapping, skeleton)
-        softened = np.array([kp[name] / gains[name] for name in joints])
-        assembly.add_position_motors(spec, gains, limits)
+        full = _gains(spec.compile(), reach, mapping, skeleton, "pd")[2]
+        servos = {name: assembly.servo(kp[name], limits[name], full[name]) for name in joints}
+        for name in _stated_gains(mapping, skeleton):
+            servos[name] = assembly.stiff_servo(kp[name], limits[name])
+        assembly.add_position_motors(spec, servos)
+        softened = np.array([servo.softened for servo in servos.values()])
         scale = np.array([assembly.position_scale(spec.joint(name).range) for name in joints])
     else:
         ctrl_limit = TORQUE_CTRL_LIMIT[actuation]
-        softened = np.ones(len(joints))
+        softened = np.ones((len(joints), 2))
         assembly.add_torque_motors(spec, strength, ctrl_limit, ctrl_limit * max(strength.values()))
         scale = np.full(len(joints), ctrl_limit)
 
@@ -89,7 +92,6 @@ def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> B
         standing_qpos=model.qpos0.copy(),
         action_scale=scale,
         softened=softened,
-        servo_lag=assembly.SERVO_LAG if drive == "servo" else 0.0,
     )
 
 

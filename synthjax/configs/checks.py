@@ -117,11 +117,8 @@ def _weakening(weakening: WeakeningConfig) -> None:
     option = "--task.weakening"
     if weakening.start < 1.0:
         raise UserError(f"{option}.start is {weakening.start}: give 1 for motors that stay, or more.")
-    within(weakening, option, 0.0, 1.0, "weaken_above", "strengthen_below", "success_step", "mastered_weight")
-    in_order(weakening, option, "strengthen_below", "weaken_above")
-    above_zero(weakening, option, "weaker", "kind_seconds", "stand_seconds")
-    if not weakening.weaker < 1.0 <= weakening.stronger:
-        raise UserError(f"{option}.weaker must be below 1, and {option}.stronger must not.")
+    within(weakening, option, 0.0, 1.0, "target", "success_step", "mastered_weight")
+    above_zero(weakening, option, "pace", "kind_seconds", "stand_seconds")
 
 
 def _pushes(option: str, pushes: Pushes) -> None:

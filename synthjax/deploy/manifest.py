@@ -111,7 +111,7 @@ def _describe_inputs(shapes: Shapes) -> dict[str, Any]:
 
 def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
     """How a motor input is made of the policy's outputs; all lists are in the order of the joints."""
-    body, servos = run.body, run.body.servo_lag > 0.0
+    body, servos = run.body, run.body.drive == "servo"
     zero = "the reference pose of the next control step" if servos else "no torque"
     return {
         "joints": list(body.joints),
@@ -124,7 +124,7 @@ def describe_action(run: Run, agent_state: Any) -> dict[str, Any]:
         "it holds for one control step",
         "base": {
             "mode": getattr(run.config.task, "action_mode", "reference"),
-            "servo_lag": body.servo_lag,  # s, by which imitation leads a moving reference
+            "servo_lag": body.servo_lag.tolist(),  # (nu,) s, by which imitation leads a moving reference
             "formula": f"{type(run.env).__module__}.{type(run.env).__name__}.control",
         },
         "scale": np.asarray(run.env.steering.scale, float).tolist(),
@@ -161,7 +161,7 @@ def _describe_body(body: Body) -> dict[str, Any]:
         "damping": model.dof_damping[first],  # N m s/rad
         "armature": model.dof_armature[first],  # kg m^2
     }
-    if body.servo_lag > 0.0:
+    if body.drive == "servo":
         gains["kp"] = model.actuator_gainprm[:, 0]  # N m/rad
     else:
         gains["control_limit"] = np.abs(model.actuator_ctrlrange).max(axis=1)

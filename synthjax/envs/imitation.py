@@ -186,7 +186,8 @@ class ImitationEnv:
             return self.steering.offset(action)
         # The servos damp the joint's own speed, so they trail a moving target by their lag: without this
         # lead a swinging toe is 0.35 m late and hits the ground.
-        zero = reference.qpos[7:] + self.body.servo_lag * reference.qvel[6:]
+        lead = jnp.asarray(self.body.servo_lag, jnp.float32) * reference.qvel[6:]
+        zero = reference.qpos[7:] + lead
         if self.config.action_mode == "absolute":
             standing = jnp.asarray(self.body.standing_qpos[7:], jnp.float32)
             zero = jnp.where(self.curriculum.steered, standing, zero)

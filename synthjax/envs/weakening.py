@@ -34,10 +34,8 @@ class WeakeningConfig:
     """How motors weaken; with a ``start`` of 1 they do not, and starts are drawn alike."""
 
     start: float = 1.0  # times the body's own strength that motors begin with
-    weaken_above: float = 0.6  # share of lives that end on their feet from which on motors weaken
-    strengthen_below: float = 0.5  # and below which they become stronger again
-    weaker: float = 0.997  # factor of one update while they weaken
-    stronger: float = 1.005  # factor of one update while they become stronger
+    target: float = 0.58  # share of lives that end on their feet: above it motors weaken, below they recover
+    pace: float = 0.02  # of the logarithm of the strength, an update, for each 1 of that share off the target
     success_step: float = 0.05  # weight of one life in the moving average of its kind of start
     mastered_weight: float = 0.2  # weight of a start that always succeeds, beside 1 of one that never does
     kind_seconds: float = 0.25  # of a clip whose frames are one kind of start
@@ -55,7 +53,6 @@ class WeakeningState:
 
     strength: jax.Array  # () times the body's own
     success: jax.Array  # (kinds,) moving average of the share of lives that end on their feet
-    skill: jax.Array  # () the same of all starts as often as their shares say
 
 
 @struct.dataclass
@@ -94,9 +91,7 @@ class Weakening:
         if self.config.start <= 1.0:
             return None
         success = jnp.full(self._num_kinds, _FIRST_SUCCESS)
-        return WeakeningState(
-            strength=jnp.asarray(self.config.start), success=success, skill=jnp.sum(self._shares * success)
-        )
+        return WeakeningState(strength=jnp.asarray(self.config.start), success=success)
 
     def draw(self, state: WeakeningState | None, key: jax.Array) -> tuple[jax.Array, WeakeningTask | None]:
         """A start () int32, the more likely the more often its kind fails, and what its life knows."""
@@ -141,35 +136,33 @@ class Weakening:
         share = stats["lives_succeeded"] / jnp.maximum(ended, 1.0)
         step = 1.0 - (1.0 - config.success_step) ** ended
         success = state.success + step * (share - state.success)
-        skill = jnp.sum(self._shares * success)
-        factor = jnp.where(
-            skill >= config.weaken_above,
-            config.weaker,
-            jnp.where(skill < config.strengthen_below, config.stronger, 1.0),
-        )
-        return WeakeningState(
-            strength=jnp.clip(state.strength * factor, 1.0, config.start), success=success, skill=skill
-        )
+        # In proportion: at a steady pace strength falls far below what is mastered, and waits there.
+        factor = jnp.exp(-config.pace * (self.skill(success) - config.target))
+        return WeakeningState(strength=jnp.clip(state.strength * factor, 1.0, config.start), success=success)
+
+    def skill(self, success: jax.Array) -> jax.Array:
+        """Share of lives that end on their feet, (), if starts come as often as their shares say."""
+        return jnp.sum(self._shares * success)
 
     def metrics(self, state: WeakeningState | None) -> dict[str, jax.Array]:
         """What the user sees of it, () each.  Nothing where motors do not weaken."""
         if state is None:
             return {}
-        return {"motor_strength": state.strength, "skill": state.skill}
+        return {"motor_strength": state.strength, "skill": self.skill(state.success)}
 
 
 def stronger(body: Body, strength: jax.Array | float, variant: ModelVariant) -> ModelVariant:
     """``variant`` of ``body`` with servos ``strength`` () times as strong.
 
-    They become stiffer with their motors, up to what their bones ask for.
+    Their gains and damping grow with their motors, up to what their bones ask for.
     """
     fields = {name: jnp.asarray(getattr(body.model, name), jnp.float32) for name in _MOTORS} | variant
-    stiffness = jnp.minimum(strength, jnp.asarray(body.softened, jnp.float32))
+    stiffness, damping = jnp.minimum(strength, jnp.asarray(body.softened.T, jnp.float32))
     return variant | {
         "actuator_gainprm": fields["actuator_gainprm"] * stiffness[:, None],
         "actuator_biasprm": fields["actuator_biasprm"] * stiffness[:, None],
         "actuator_forcerange": fields["actuator_forcerange"] * strength,
-        "dof_damping": fields["dof_damping"].at[-len(stiffness) :].multiply(stiffness),
+        "dof_damping": fields["dof_damping"].at[-len(damping) :].multiply(damping),
     }
 
 
