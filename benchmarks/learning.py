@@ -95,7 +95,7 @@ def measure(
             and all(passes(row, bar) for row in curve[curve.index(passed) :]),
             "total_seconds": round(total, 1),
             "curve": curve,
-        }
+        } | _motors(folder)
         if not ended:
             return result | {"stopped_after_minutes": minutes}
         fine = folder / "fine.json"
@@ -111,6 +111,13 @@ def measure(
 def passes(row: dict[str, Any], bar: Bar) -> bool:
     """Whether an evaluation meets the bar."""
     return all(least <= row[name] <= most for name, (least, most) in bar.items())
+
+
+def _motors(folder: Path) -> dict[str, Any]:
+    """How motors weakened and how many lives ended on their feet, every tenth time; else nothing."""
+    names = ("env_steps", "motor_strength", "skill", "on_feet")
+    rows = [row for row in read_metrics(folder) if "motor_strength" in row]
+    return {"motors": [{name: round(row[name], 4) for name in names} for row in rows[::10]]} if rows else {}
 
 
 def _environment(cache: Path) -> dict[str, str]:

@@ -44,15 +44,17 @@ def _weak(preset: TrainConfig, steps: int) -> TrainConfig:
     """``preset`` for these motors."""
     return dataclasses.replace(
         preset,
-        motion="getup_straight,getup_straight_left,getup_straight_right",
+        motion="getup_straight,getup_straight_left",
         steps=steps,
         body=BodyConfig(actuation="torque"),
         task=_WEAK_TASK,
-        agent=dataclasses.replace(preset.agent, max_noise=0.1, min_noise=0.1, settle_from=0.05),
+        agent=dataclasses.replace(
+            preset.agent, max_noise=0.1, min_noise=0.1, target_kl=0.05, settle_from=0.05
+        ),
     )
 
 
-CPU_TORQUE = dataclasses.replace(_weak(CPU, 6_000_000), evaluation=EvaluationConfig(every=1_000_000))
+CPU_TORQUE = dataclasses.replace(_weak(CPU, 12_000_000), evaluation=EvaluationConfig(every=2_000_000))
 GPU_TORQUE = _weak(GPU, 60_000_000)
 
 SAC_CPU = TrainConfig(
