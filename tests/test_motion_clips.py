@@ -27,8 +27,8 @@ def test_shipped_clips_stand_on_the_floor_and_keep_their_limits(body: Body) -> N
         np.testing.assert_allclose(clip.qpos[0, :2], 0.0, atol=0.05)
 
 
-def test_eighteen_clips_ship_in_small_files() -> None:
-    assert len(shipped_names()) == 18
+def test_seventeen_clips_ship_in_small_files() -> None:
+    assert len(shipped_names()) == 17
     assert max(path.stat().st_size for path in shipped_folder().glob("*.npz")) < 300_000
 
 
