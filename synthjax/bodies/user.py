@@ -55,9 +55,9 @@ def make_user_body(file: Path, actuation: str = "pd", drive: str = "servo") -> B
     spec.body(root).pos = [0.0, 0.0, -lowest]
     pairs = _self_collisions(spec.compile(), mapping, skeleton)
     assembly.add_contacts(spec, skeleton.geoms, pairs)
-    kp, strength, limits = _gains(spec.compile(), reach, mapping, skeleton, actuation)
+    kp, strength = _gains(spec.compile(), reach, mapping, skeleton)
     if drive == "servo":
-        full = _gains(spec.compile(), reach, mapping, skeleton, "pd")[2]
+        limits, full = (_limits(strength, mapping, skeleton, motors) for motors in (actuation, "pd"))
         servos = {name: assembly.servo(kp[name], limits[name], full[name]) for name in joints}
         for name in _stated_gains(mapping, skeleton):
             servos[name] = assembly.stiff_servo(kp[name], limits[name])
@@ -140,9 +140,9 @@ def _self_collisions(
 
 
 def _gains(
-    model: mujoco.MjModel, reach: float, mapping: BodyMapping, skeleton: Skeleton, actuation: str
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Position gain (N m/rad), motor strength and force limit of the servo (N m) of each joint.
+    model: mujoco.MjModel, reach: float, mapping: BodyMapping, skeleton: Skeleton
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Position gain (N m/rad) and motor strength (N m) of each joint.
 
     What neither the mapping nor the MJCF states is the Synth's for the same bone, scaled by weight
     times leg length: the torque that holds a human figure in a given pose.
@@ -159,21 +159,32 @@ def _gains(
                 )  # fmt: skip
     kp: dict[str, float] = {}
     strength: dict[str, float] = {}
-    limits: dict[str, float] = {}
     stated = _stated_gains(mapping, skeleton)
     for joint, body in skeleton.joints.items():
         typical_kp, typical_gear = _synth_gains(_bone_above(body, skeleton))
         force = mapping.force.get(joint, mapping.force.get(body))
         kp[joint] = stated.get(joint, scale * typical_kp)
         if force is None:
-            hard = skeleton.hard_limit.get(joint, np.inf)
-            strength[joint] = min(hard, skeleton.strength.get(joint, scale * typical_gear))
-            factor = TORQUE_CTRL_LIMIT.get(actuation, SERVO_FORCE_FACTOR["pd"])
-            limits[joint] = min(hard, factor * strength[joint])
+            force = min(
+                skeleton.hard_limit.get(joint, np.inf),
+                skeleton.strength.get(joint, scale * typical_gear),
+            )
+        strength[joint] = force
+    return kp, strength
+
+
+def _limits(
+    strength: Mapping[str, float], mapping: BodyMapping, skeleton: Skeleton, actuation: str
+) -> dict[str, float]:
+    """Force limit of each joint's servo, N m, with motors of ``strength`` (N m)."""
+    limits: dict[str, float] = {}
+    for joint, body in skeleton.joints.items():
+        if joint in mapping.force or body in mapping.force:
+            limits[joint] = TORQUE_CTRL_LIMIT.get(actuation, 1.0) * strength[joint]
         else:
-            strength[joint] = force
-            limits[joint] = TORQUE_CTRL_LIMIT.get(actuation, 1.0) * force
-    return kp, strength, limits
+            factor = TORQUE_CTRL_LIMIT.get(actuation, SERVO_FORCE_FACTOR["pd"])
+            limits[joint] = min(skeleton.hard_limit.get(joint, np.inf), factor * strength[joint])
+    return limits
 
 
 def _stated_gains(mapping: BodyMapping, skeleton: Skeleton) -> dict[str, float]:
