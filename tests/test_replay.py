@@ -257,6 +257,8 @@ def test_returns_end_at_a_termination_without_a_bootstrap():
     entries = _n_step(_unroll([1, 2, 4, 8, 16], terminated=[0, 1, 0, 0, 0]), 0.5, 3)
     # 1 + 2/2, then 2 alone; neither sees the next episode's 4
     assert _column(entries.reward) == [2, 2, 12, 16, 16]
+    # All steps after the end are worth nothing: 1 + 1/2 + 1/4 + ... of them, or centred it would be average.
+    assert _column(entries.horizon) == [2, 2, 1.75, 1.5, 1]
     assert _column(entries.discount) == [0, 0, 0.125, 0.25, 0.5]
 
 
@@ -296,7 +298,7 @@ def test_returns_of_steps_of_different_lengths():
 
 @settings(deadline=None, max_examples=40)
 @given(
-    seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 1), n=st.sampled_from([1, 2, 5, 20]),
+    seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 0.999), n=st.sampled_from([1, 2, 5, 20]),
     rate=st.floats(0, 0.6),
 )  # fmt: skip
 def test_returns_are_their_definition(seed, gamma, n, rate):
@@ -313,9 +315,11 @@ def test_returns_are_their_definition(seed, gamma, n, rate):
             if ended or k == n or t + k == shape[0] or pinned[t + k, w]:
                 break
         assert entries.reward[t, w] == pytest.approx(total, abs=1e-5)
-        assert entries.horizon[t, w] == pytest.approx(sum(gamma**i for i in range(k)), rel=1e-5)
         expected = 0.0 if terminated[t + k - 1, w] else gamma**k
         assert entries.discount[t, w] == pytest.approx(expected, rel=1e-5, abs=1e-30)
+        # Values of centred rewards are those of raw ones less the average for ever, ends or not.
+        forever = 1.0 / (1.0 - gamma)
+        assert entries.horizon[t, w] + expected * forever == pytest.approx(forever, rel=1e-4)
         np.testing.assert_array_equal(entries.next_obs[t, w], [t + k, w])
 
 

@@ -61,7 +61,7 @@ class SAC:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action, each within +-1.
-          num_updates: unrolls of the whole run, towards whose end it settles; endless if not given.
+          num_updates: unrolls over which it settles; never if not given.
           num_devices: devices that the replay is split over.
           chains: of the body, by the indices of their actions, for a structured actor.
 
@@ -76,6 +76,13 @@ class SAC:
         if not 0 < config.learning_starts <= config.capacity:
             raise UserError(
                 f"Choose learning_starts from 1 to the capacity {config.capacity}, so that learning starts."
+            )
+        if not config.gradient_steps:
+            least = config.minibatch_size / config.batch_size
+            raise UserError(
+                f"{config.samples_per_step:g} samples_per_step of an unroll of {config.batch_size} steps are "
+                f"less than half a minibatch of {config.minibatch_size}: raise them to {least:g}, or lower "
+                "the minibatch_size."
             )
         if config.minibatch_size % num_devices:
             raise UserError(

@@ -18,7 +18,7 @@ class Entries:
     obs: jax.Array  # (..., obs_dim) s_t, raw: normalised when sampled
     action: jax.Array  # (..., action_dim) a_t
     reward: jax.Array  # (...) discounted sum of raw rewards
-    # (...) the same sum with rewards of one a nominal step: how often a constant reward is in it
+    # (...) discounted nominal steps that ``reward`` stands for: all to come, where the task has ended
     horizon: jax.Array
     next_obs: jax.Array  # (..., obs_dim) where the sum ends, raw
     discount: jax.Array  # (...) of the value there; zero where the task has ended

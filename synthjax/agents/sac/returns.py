@@ -21,6 +21,9 @@ def n_step_entries(data: Transition, gamma: float, n: int) -> Entries:
     shorter windows rather than being held back until the next unroll.  With ``data.duration`` the exponents
     are what has gone by in nominal steps, instead of the number of steps.
 
+    After a termination every step is worth nothing, which is less than the average: its ``horizon`` has
+    all of them in it, so that rewards may be centred and the end stays as bad as it was.
+
     Args:
       data: (T, N, ...) one unroll; ``next_obs`` are taken before any reset.
       gamma: discount.
@@ -50,13 +53,14 @@ def n_step_entries(data: Transition, gamma: float, n: int) -> Entries:
         discount = jnp.where(within, gamma**before, discount)
         last = jnp.where(within, time + k, last)
     end = (last, jnp.arange(worlds))
+    terminated = data.terminated[end]
     return Entries(
         obs=data.obs,
         action=data.action,
         reward=reward,
-        horizon=horizon,
+        horizon=horizon + jnp.where(terminated, discount / (1.0 - gamma), 0.0),
         next_obs=data.next_obs[end],
-        discount=jnp.where(data.terminated[end], 0.0, discount),
+        discount=jnp.where(terminated, 0.0, discount),
     )
 
 
