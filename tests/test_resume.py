@@ -27,7 +27,7 @@ from synthjax.training.display import TrainingDisplay
 from synthjax.training.evaluator import make_evaluator
 from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter, read_metrics
-from synthjax.training.program import TrainState
+from synthjax.training.program import TrainProgram, TrainState
 
 EPOCH = 2 * 8 * 4  # env steps: two iterations of 8 worlds x 4 steps
 
@@ -85,7 +85,9 @@ def assert_same(one: TrainState, other: TrainState) -> None:
         np.testing.assert_array_equal(bits(a), bits(b), err_msg=jax.tree_util.keystr(path))
 
 
-def test_stopped_and_resumed_run_equals_an_uninterrupted_one(tiny_run: Run, tmp_path: Path) -> None:
+def test_stopped_and_resumed_run_equals_an_uninterrupted_one(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, finished = train(tiny_run, tmp_path / "whole", resume=False)
     assert finished
     for stop_at in (2 * EPOCH, 5 * EPOCH):
@@ -95,6 +97,14 @@ def test_stopped_and_resumed_run_equals_an_uninterrupted_one(tiny_run: Run, tmp_
     assert finished
     assert_same(whole, resumed)
     assert read_metrics(tmp_path / "whole") == read_metrics(tmp_path / "cut")
+
+    def started(self: TrainProgram, seed: int) -> None:
+        raise AssertionError("A state that is read needs no other beside it, which may be as large.")
+
+    monkeypatch.setattr(TrainProgram, "start", started)
+    placed = trainer_of(tiny_run, tmp_path / "cut", StopAfter(0)).prepare(resume=True)
+    for (path, there), here in zip(jax.tree.leaves_with_path(resumed), jax.tree.leaves(placed), strict=True):
+        assert here.sharding.is_equivalent_to(there.sharding, here.ndim), jax.tree_util.keystr(path)
 
 
 def test_resuming_without_a_checkpoint_starts_over(tiny_run: Run, tmp_path: Path) -> None:

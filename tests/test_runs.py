@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from test_resume import StopAfter, assert_same, train, trainer_of
 
 from synthjax import configs
 from synthjax.agents.sac import SACConfig
-from synthjax.training import checkpoint
+from synthjax.errors import UserError
+from synthjax.training import checkpoint, devices
 from synthjax.training.build import build, check_run_fits
 from synthjax.training.evaluator import make_evaluator
 from synthjax.training.metrics import read_metrics
@@ -22,6 +24,25 @@ from synthjax.training.run_folder import save_config
 from synthjax.training.saved import load_policy
 
 EPOCH = 2 * 8 * 4  # env steps: two iterations of 8 worlds x 4 steps
+
+
+def test_a_replay_beyond_the_memory_is_refused_and_the_one_that_it_is_told_fits(monkeypatch) -> None:
+    """Before anything is allocated: of sixteen gibibytes only shapes are made."""
+    default = configs.get("continuous", "sac")
+    monkeypatch.setattr(devices, "available_memory", lambda device: 2**30)
+
+    def check(capacity: int) -> None:
+        agent = dataclasses.replace(default.agent, capacity=capacity)
+        task = dataclasses.replace(default.task, falls=4)
+        check_run_fits(build(dataclasses.replace(default, agent=agent, task=task)))
+
+    with pytest.raises(UserError, match=r"needs about \d+\.\d GiB .* has 1\.0 GiB left") as refused:
+        check(4_000_000)
+    fits = int(re.search(r"a replay of --agent.capacity (\d+) fits", str(refused.value))[1])
+    assert 100_000 < fits < 400_000
+    check(fits)
+    with pytest.raises(UserError):
+        check(round(1.05 * fits))
 
 
 def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(

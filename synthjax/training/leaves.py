@@ -56,7 +56,9 @@ def _plain(leaf: Any) -> Any:
 def as_template(stored: Any, leaf: Any) -> Any:
     """``stored`` in the type of the template's ``leaf``; None stands for an array without elements."""
     if stored is None:
-        return jax.numpy.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        return jax.numpy.zeros(leaf.shape, leaf.dtype, device=leaf.sharding)
     if _is_key(leaf):
         impl = jax.random.key_impl(jax.numpy.empty((), leaf.dtype))  # the leaf itself may be abstract
         return jax.random.wrap_key_data(stored, impl=impl)

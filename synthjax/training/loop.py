@@ -46,11 +46,13 @@ class Trainer:
         Raises:
           UserError: the checkpoint is of another body, layout or network.
         """
-        fresh = self.run.program.start(self.run.config.seed)
-        if not resume:
-            return fresh
-        restored = self.checkpoints.restore_latest(fresh, expected=self.run.training_identity)
-        return fresh if restored is None else restored[0]
+        program, restored = self.run.program, None
+        if resume:
+            # What is read is all that is ever held: a replay may fill the memory.
+            restored = self.checkpoints.restore_latest(
+                program.template(), expected=self.run.training_identity
+            )
+        return program.start(self.run.config.seed) if restored is None else restored[0]
 
     def train(self, state: TrainState, writer: MetricsWriter | None) -> tuple[TrainState, bool]:
         """Trains up to the configured number of environment steps, or until a process is asked to stop.

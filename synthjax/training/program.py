@@ -69,8 +69,19 @@ class TrainProgram:
 
     def start(self, seed: int) -> TrainState:
         """:meth:`init`, on the devices of the mesh."""
-        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), self.specs)
-        return jax.jit(self.init, out_shardings=shardings)(jax.random.key(seed))
+        return jax.jit(self.init, out_shardings=self._shardings)(jax.random.key(seed))
+
+    def template(self) -> TrainState:
+        """What :meth:`start` gives as types, shapes and shardings, without its memory."""
+
+        def placed(sharding: NamedSharding, part: PyTree) -> PyTree:
+            return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
+
+        return jax.tree.map(placed, self._shardings, jax.eval_shape(self.init, jax.random.key(0)))
+
+    @property
+    def _shardings(self) -> TrainState:
+        return jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), self.specs)
 
     def init(self, key: jax.Array) -> TrainState:
         """Worlds at their first starts and a fresh agent."""
