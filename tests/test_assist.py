@@ -149,6 +149,8 @@ def test_a_fallen_body_is_helped_held_and_let_go() -> None:
         held = ~np.asarray(state.valid)
         np.testing.assert_array_equal(state.metrics["assisted"], held)
         np.testing.assert_array_equal(np.asarray(state.reward)[held], 0.0)
+        # Held time is no time, of which the body would not be on its feet.
+        assert float(environment.episode_stats(state)["steps"]) == WORLDS - held.sum()
         assert np.all(np.isnan(np.asarray(state.metrics["reward"])[held]))
         assert not np.any(np.asarray(state.metrics["on_feet"])[held])
         assert not np.any(state.terminated | state.truncated)

@@ -12,6 +12,7 @@ from continuous_worlds import CONFIG, WORLDS, body, env, falls, standing, start,
 from imitation_worlds import rigidly_moved
 
 from synthjax.envs.body_parts import SLOTS, BodyParts
+from synthjax.envs.continuous_reward import reward_inputs
 from synthjax.envs.continuous_starts import start_table
 from synthjax.errors import UserError
 from synthjax.motion.library import resolve_motions
@@ -62,16 +63,24 @@ def test_phases_of_the_starts() -> None:
 
 
 def test_nothing_ends_but_time_and_a_broken_world() -> None:
-    state = start(env(), falls(env()))
+    """Of a life that is not to end when its guide starts over, which comes before its time."""
+    environment = env(ends_when_lost=False, life_seconds=1.5)
+    state = start(environment, falls(environment))
     broken = state.physics.kinematics.qvel.at[1].set(1e12)
     state = state.replace(
         physics=state.physics.replace(kinematics=state.physics.kinematics.replace(qvel=broken))
     )
-    for age in range(1, 11):
-        state = step(env(), state)
+    # Far from where they lie: the guide of all of them starts over.
+    far = state.task.guide.replace(time=jnp.full(WORLDS, 10.0))
+    state = state.replace(task=state.task.replace(guide=far))
+    started_over = np.zeros(WORLDS, bool)
+    for age in range(1, 31):
+        state = step(environment, state)
+        started_over |= np.asarray(state.task.guide.restarted)
         np.testing.assert_array_equal(state.terminated, [False, age == 1, False, False])
-        np.testing.assert_array_equal(state.truncated[2:], [age == 10] * 2)
+        np.testing.assert_array_equal(state.truncated[2:], [age == 30] * 2)
         assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves((state.obs, state.reward)))
+    assert started_over[2:].all()
     np.testing.assert_array_equal(state.metrics["failed"][2:], [1.0, 1.0])  # it ended lying
 
 
@@ -92,6 +101,62 @@ def test_a_life_ends_when_its_guide_starts_over(ends: bool) -> None:
     ended = np.flatnonzero(np.array(terminated)[:, 0])
     assert len(ended) == int(ends)
     np.testing.assert_allclose(ended * environment.control_dt, 0.7, atol=0.051)  # s of being left behind
+
+
+def test_being_with_the_guide_pays_by_hand() -> None:
+    """0.5 (0.2 + 0.8 p) exp(-(d / 0.5)²), at the share p of the way and the pose distance d."""
+    environment = env(still=True)
+    guide, dt = environment.guide, environment.control_dt
+    hinge = 7 + body().joints.index(body().main_joints[0])
+    # The end of all ways: upright as the clip ends, and as tall as the body stands.
+    done = start(environment, standing(environment)).task.guide
+    k = jax.vmap(guide.sample)(done)
+    k = k.replace(xpos=k.xpos.at[:, 1, 2].set(body().standing_height))
+    bent = k.replace(qpos=k.qpos.at[:, hinge].add(0.9))
+    for where, squared in ((k, 0.0), (bent, 0.81 / len(body().main_joints))):
+        state = start(environment, where)
+        state = state.replace(task=state.task.replace(guide=done))
+        paid = np.asarray(step(environment, state).metrics["reward_guide"])
+        np.testing.assert_allclose(paid, 0.5 * np.exp(-squared / 0.25), rtol=1e-4)
+    # Where the clip has two seconds left: the guide comes to the body there.
+    at = start(environment, k).task.guide.replace(
+        clip=jnp.zeros(WORLDS, jnp.int32), time=jnp.full(WORLDS, guide.library.duration[0] - 2.0)
+    )
+    state = start(environment, jax.vmap(guide.sample)(at))
+    state = state.replace(task=state.task.replace(guide=at.replace(time=at.time - dt)))
+    share = 1.0 - 2.0 / float(guide.library.duration.max())
+    paid = np.asarray(step(environment, state).metrics["reward_guide"])
+    np.testing.assert_allclose(paid, 0.5 * (0.2 + 0.8 * share), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("actuation", "drive"), [("pd", "servo"), ("torque", "servo"), ("torque", "direct")])
+def test_what_rewards_are_computed_from(actuation: str, drive: str) -> None:
+    """A body that rises by 1 cm with half of its motors' torque, on its left foot and its right hand."""
+    synth = body(actuation, drive)
+    parts, model, bones = BodyParts.of(synth), synth.model, synth.bones
+    k = jax.tree.map(lambda x: x[0], standing(env()))
+    limits = np.abs(model.actuator_forcerange if drive == "servo" else model.actuator_ctrlrange).max(axis=1)
+    force = np.zeros((model.nbody, 3), np.float32)
+    for bone, newtons in {"LeftFoot": 200.0, "LeftToes": 100.0, "RightHand": 50.0, "Hips": 70.0}.items():
+        force[model.body(bones[bone]).id, 2] = newtons
+    now = jax.tree.map(lambda x: x[0], start(env(), standing(env())).physics).replace(
+        actuator_force=-0.5 * limits, ground_force=force
+    )
+    before = now.replace(kinematics=k.replace(xpos=k.xpos.at[1, 2].add(-0.01)))
+    inputs = reward_inputs(
+        parts, before, now, standing_height=synth.standing_height,
+        poses=np.stack([k.qpos[7:] + 0.3, k.qpos[7:] - 0.1]), action=np.ones(model.nu),
+        previous_action=np.zeros(model.nu), phase=np.asarray(2), control_dt=0.05,
+    )  # fmt: skip
+    np.testing.assert_allclose(inputs.control, -0.2, rtol=1e-5)  # the original's whole torque is at 0.4
+    np.testing.assert_allclose(inputs.motor_use, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(inputs.foot_force, [300.0, 0.0])
+    np.testing.assert_allclose(inputs.hand_force, [0.0, 50.0])
+    np.testing.assert_allclose(inputs.knee_force, [0.0, 0.0])
+    assert float(inputs.height - inputs.previous_height) == pytest.approx(0.01, abs=1e-6)
+    assert float(inputs.pose_distance) == pytest.approx(0.1, rel=1e-4)
+    assert float(inputs.up) == pytest.approx(1.0)
+    assert float(inputs.weight) == pytest.approx(9.81 * model.body_mass.sum(), rel=1e-5)
 
 
 def test_a_standing_body_is_carried_by_its_feet() -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 from rich.console import Console
 from test_resume import EPOCH, StopAfter, assert_same, tiny_config, train, trainer_of
@@ -44,9 +45,10 @@ def uninterrupted(run: Run, epochs: int) -> TrainState:
     return state
 
 
-def test_learning_settles_only_towards_an_end(endless: Run) -> None:
-    assert endless.agent.num_updates is None
-    assert build(dataclasses.replace(endless.config, forever=False)).agent.num_updates == 6
+def test_learning_settles_over_the_steps_and_stays_so(endless: Run) -> None:
+    assert endless.agent.num_updates == 6
+    targets = [float(endless.agent.target_kl(jnp.asarray(n))) for n in (0, 5, 6, 600)]
+    assert targets[0] > targets[1] > targets[2] == targets[3] > 0.0
 
 
 def test_it_passes_its_steps_and_resumes_beyond_them(endless: Run, tmp_path: Path, monkeypatch) -> None:

@@ -10,7 +10,7 @@ def settling_factor(updates: jax.Array, num_updates: int | None, start: float, e
     """What a step size is multiplied with, () after so many ``updates`` ().
 
     Where the gradient is all noise, steps of one length make a policy wander: from the share ``start`` of
-    ``num_updates`` on the factor shrinks exponentially from 1 to ``end``; a run without an end never settles.
+    ``num_updates`` on the factor shrinks exponentially from 1 to ``end``, where it stays.
     """
     if num_updates is None:
         return jnp.ones(())

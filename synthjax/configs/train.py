@@ -59,9 +59,9 @@ class TrainConfig(Generic[TaskConfig, AgentConfig]):
     algorithm: Annotated[Literal["ppo", "sac"], tyro.conf.arg(name="agent")] = "ppo"
     motion: str = "walk"  # a shipped clip, several with commas, "all", or a folder of clips
     seed: int = 0  # of everything random
-    steps: int = 8_000_000  # environment steps in all; learning settles towards their end
+    steps: int = 8_000_000  # environment steps in all, over which learning settles
     randomize: bool = False  # every world has a body, delays and sensors of its own, by the ranges below
-    forever: bool = False  # go on until stopped: steps are no end, and learning never settles
+    forever: bool = False  # go on until stopped: learning settles over the steps, which are no end
     epoch_iterations: int = 12  # updates between two looks at the clock, the display and the log
     checkpoint_seconds: float = 60.0  # wall time between two checkpoints
     keep_checkpoints: int = 3  # newest ones that are kept, beside the best

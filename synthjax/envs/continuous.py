@@ -185,12 +185,13 @@ class ContinuousEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Nominal steps on the feet and of all time, and lives that ended if motors weaken.
+        """Nominal steps on the feet and of all time without help, and lives that ended if motors weaken.
 
         Summed over the leading axis of ``state``.
         """
         metrics, weakened = state.metrics, state.task.weakening
         duration = jnp.ones_like(metrics["on_feet"]) if state.duration is None else state.duration
+        duration = jnp.where(state.valid, duration, 0.0)
         stats = {"on_feet": jnp.sum(duration * metrics["on_feet"]), "steps": jnp.sum(duration)}
         return stats | self.weakening.stats(weakened, metrics["completed"], metrics["failed"])
 

@@ -9,6 +9,8 @@ from synthjax.envs.body_parts import BodyParts
 from synthjax.rewards import ContinuingInputs, joint_strain, motor_use, nearest_pose_distance
 from synthjax.types import Kinematics, PhysicsState
 
+_MOST_CONTROL = 0.4
+
 
 def reward_inputs(
     parts: BodyParts,
@@ -46,8 +48,8 @@ def reward_inputs(
         standing_head_height=jnp.asarray(parts.standing_head_height),
         up=up_z(body, parts.root),
         velocity=body.linvel[parts.root],
-        # The original has motors whose control is the share of their torque that it asks for.
-        control=torque / parts.torque_limit,
+        # The original's motors give all that they may at this control.
+        control=_MOST_CONTROL * torque / parts.torque_limit,
         motor_use=motor_use(torque, parts.torque_limit),
         strain=strain(parts, physics),
         pose_distance=nearest_pose_distance(body.qpos[7:], poses),

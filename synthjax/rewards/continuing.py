@@ -32,7 +32,7 @@ class ContinuingInputs:
     standing_head_height: jax.Array  # () head above the ground when standing, m
     up: jax.Array  # () z of the root's up axis in the world, [-1, 1]
     velocity: jax.Array  # (3,) of the root, world axes, m/s
-    control: jax.Array  # (nu,) what the motors were told, in units of a torque motor's ctrl
+    control: jax.Array  # (nu,) of the original's motors, whose whole torque is 0.4
     motor_use: jax.Array  # (nu,) motor torque as a fraction of its limit, [0, 1]
     strain: jax.Array  # (nu,) of each hinge, [0, 1]
     pose_distance: jax.Array  # () to the nearest reference pose, RMS over hinges, rad

@@ -99,8 +99,8 @@ def _sac(config: TrainConfig, env: Env, chains: Chains, num_devices: int) -> SAC
     return SAC(config.agent, env.obs_dim, env.action_dim, _num_updates(config), num_devices, chains)
 
 
-def _num_updates(config: TrainConfig) -> int | None:
-    return None if config.end is None else -(-config.end // config.agent.batch_size)
+def _num_updates(config: TrainConfig) -> int:
+    return -(-config.steps // config.agent.batch_size)
 
 
 ENVS: dict[str, Callable[[TrainConfig, Body, Physics, list[Clip]], Env]] = {

@@ -56,7 +56,7 @@ class PPO:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action.
-          num_updates: batches of the whole run, towards whose end it settles; endless if not given.
+          num_updates: batches over which it settles; never if not given.
           chains: of the body, by the indices of their actions, for a structured actor.
         """
         self.config, self.obs_dim, self.action_dim = config, obs_dim, action_dim
