@@ -173,7 +173,8 @@ def written(algorithm: str, path: Path) -> Path:
             "vectors": rows,
             "minibatch": {name: list(shape) for name, shape in tuning.minibatch.items()},
             "policy": tuning.policy,
-            "settings": tuning.settings,
+            # SAC's with an average reward, which the end of an episode is worth less than.
+            "settings": tuning.settings | ({"reward_rate": 0.4} if algorithm == "sac" else {}),
             "reward": {
                 "inputs": {name: {"shape": list(shape)} for name, shape in of_reward.items()},
                 "memory": ["steps"],

@@ -74,15 +74,15 @@ def test_n_step_returns_by_hand() -> None:
     returns, discounts, last = n_step_returns(
         rewards=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
         terminated=np.array([False, True, *[False] * 6]),
-        done=np.array([False, True, False, True, *[False] * 4]), gamma=0.5, n=3,
+        done=np.array([False, True, False, True, *[False] * 4]), gamma=0.5, n=3, rate=0.0,
     )  # fmt: skip
     np.testing.assert_allclose(returns, [1 + 1, 2, 3 + 2, 4, 5 + 3 + 1.75, 6 + 3.5 + 2, 7 + 4, 8])
     np.testing.assert_allclose(discounts, [0, 0, 0.25, 0.5, 0.125, 0.125, 0.25, 0.5])
     np.testing.assert_array_equal(last, [1, 1, 3, 3, 6, 7, 7, 7])
 
 
-@pytest.mark.parametrize("n", [1, 3, 10])
-def test_n_step_returns_are_those_of_the_training(n: int) -> None:
+@pytest.mark.parametrize(("n", "rate"), [(1, 0.0), (3, 0.7), (10, 0.7)])
+def test_n_step_returns_are_those_of_the_training(n: int, rate: float) -> None:
     rng = np.random.default_rng(0)
     steps = 300
     reward = rng.normal(size=steps).astype(np.float32)
@@ -96,8 +96,8 @@ def test_n_step_returns_are_those_of_the_training(n: int) -> None:
         )},
     )  # fmt: skip
     theirs = n_step_entries(data, 0.95, n)
-    returns, discounts, last = n_step_returns(reward, terminated, terminated | truncated, 0.95, n)
-    np.testing.assert_allclose(returns, theirs.reward[:, 0], atol=1e-5)
+    returns, discounts, last = n_step_returns(reward, terminated, terminated | truncated, 0.95, n, rate)
+    np.testing.assert_allclose(returns, (theirs.reward - rate * theirs.horizon)[:, 0], atol=1e-4)
     np.testing.assert_allclose(discounts, theirs.discount[:, 0], atol=1e-6)
     np.testing.assert_array_equal(last, theirs.next_obs[:, 0, 0])
 

@@ -6,13 +6,14 @@ import numpy as np
 
 
 def n_step_returns(
-    rewards: np.ndarray, terminated: np.ndarray, done: np.ndarray, gamma: float, n: int
+    rewards: np.ndarray, terminated: np.ndarray, done: np.ndarray, gamma: float, n: int, rate: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The n-step return of every step, and where to bootstrap (Watkins 1989).
 
         R_t = sum_{k<m} gamma^k r_{t+k+1},   bootstrapped by gamma^m V(s_{t+m}),   m <= n
 
-    A window ends with its episode, and with the rollout.
+    A window ends with its episode, and with the rollout.  An average reward is taken from all that come, and
+    after a termination these are nothings for ever: as in :mod:`synthjax.agents.sac.returns`.
 
     Args:
       rewards: (T,) r_{t+1}.
@@ -20,6 +21,7 @@ def n_step_returns(
       done: (T,) bool, the episode has, by a termination, a time limit or a cut.
       gamma: discount.
       n: most rewards of one window.
+      rate: average reward of a step, 0 where rewards are not centred.
 
     Returns:
       R_t (T,), the discount of the value at the end of the window (T,), zero after a termination, and the
@@ -32,7 +34,9 @@ def n_step_returns(
         row = np.minimum(time + k, len(rewards) - 1)
         if k:
             within &= ~done[row - 1] & (time + k < len(rewards))
-        returns += np.where(within, gamma**k * rewards[row], 0.0)
+        returns += np.where(within, gamma**k * (rewards[row] - rate), 0.0)
         discounts[within] = gamma ** (k + 1)
         last[within] = row[within]
-    return returns, np.where(terminated[last], 0.0, discounts), last
+    ended = terminated[last]
+    returns -= np.where(ended, discounts * rate / (1.0 - gamma), 0.0)
+    return returns, np.where(ended, 0.0, discounts), last

@@ -87,8 +87,8 @@ class SAC:
         """Those of a rollout by column, a minibatch at a time: Python waits while NumPy copies."""
         settings = self._settings
         returns, discounts, last = n_step_returns(
-            rollout.reward - settings["reward_rate"], rollout.terminated, rollout.done,
-            settings["gamma"], int(settings["n_step"]),
+            rollout.reward, rollout.terminated, rollout.done,
+            settings["gamma"], int(settings["n_step"]), settings["reward_rate"],
         )  # fmt: skip
         for first in range(0, rollout.size, self._minibatch):
             rows = slice(first, first + self._minibatch)

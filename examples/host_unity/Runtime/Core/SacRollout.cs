@@ -28,7 +28,8 @@ namespace Synthjax
 
         /// <summary>
         /// A transition of each step, by column: the n-step return (Watkins 1989) of a window that ends with its
-        /// episode and with the rollout, the observation after it, and the discount of the value there.
+        /// episode and with the rollout, the observation after it, and the discount of the value there. The average
+        /// reward is taken from each, and after a termination from the nothings that follow for ever.
         /// </summary>
         public Dictionary<string, float[]> Transitions(LearningTask task)
         {
@@ -45,6 +46,7 @@ namespace Synthjax
                     total += factor * (Reward[last] - rate);
                     factor *= gamma;
                 }
+                if (Terminated[last]) total -= factor * rate / (1.0 - gamma);
                 returns[t] = (float)total;
                 discounts[t] = Terminated[last] ? 0f : (float)factor;
                 Array.Copy(NextObservation, last * observationSize, next, t * observationSize, observationSize);
