@@ -44,7 +44,7 @@ def _weak(preset: TrainConfig, steps: int) -> TrainConfig:
     """``preset`` for these motors."""
     return dataclasses.replace(
         preset,
-        motion="getup_straight,getup_straight_left",
+        motion="getup_straight_left,getup_straight_right",
         steps=steps,
         body=BodyConfig(actuation="torque"),
         task=_WEAK_TASK,
