@@ -230,6 +230,7 @@ def tiny_run(env: str, curriculum: CurriculumConfig) -> Run:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["imitation", "continuous"])
 def test_a_run_unlocks_without_compiling_and_keeps_its_stage(env: str, tmp_path: Path, monkeypatch) -> None:
     run = tiny_run(env, UNLOCKING)

@@ -118,6 +118,7 @@ def _forces(environment: ContinuousEnv, state: EnvState) -> AttemptTrace:
     return dataclasses.replace(record, power=jnp.sum(jnp.abs(state.physics.xfrc_applied)))
 
 
+@pytest.mark.slow
 def test_an_untrained_policy_is_evaluated_and_does_not_get_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does an evaluation advance a curriculum, however little that takes."""
     config = configs.get("continuous")

@@ -45,6 +45,7 @@ def test_a_replay_beyond_the_memory_is_refused_and_the_one_that_it_is_told_fits(
         check(round(1.05 * fits))
 
 
+@pytest.mark.slow
 def test_always_on_life_learned_by_sac_stops_resumes_and_is_evaluated(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

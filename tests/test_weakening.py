@@ -169,6 +169,7 @@ def test_a_life_that_has_stood_for_a_while_has_succeeded() -> None:
     assert float(skill(ctx.weakening.success)) > float(skill(weak.init_context().weakening.success))
 
 
+@pytest.mark.slow
 def test_a_run_weakens_without_compiling_and_goes_on_where_it_was(tmp_path: Path) -> None:
     config = configs.get("continuous", actuation="torque")
     # Any skill is enough, so that every update weakens: by half at the first one, .3, as no life ends.

@@ -77,13 +77,6 @@ class SAC:
             raise UserError(
                 f"Choose learning_starts from 1 to the capacity {config.capacity}, so that learning starts."
             )
-        if not config.gradient_steps:
-            least = config.minibatch_size / config.batch_size
-            raise UserError(
-                f"{config.samples_per_step:g} samples_per_step of an unroll of {config.batch_size} steps are "
-                f"less than half a minibatch of {config.minibatch_size}: raise them to {least:g}, or lower "
-                "the minibatch_size."
-            )
         if config.minibatch_size % num_devices:
             raise UserError(
                 f"Choose a minibatch_size that {num_devices} devices divide, not {config.minibatch_size}."

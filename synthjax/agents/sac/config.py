@@ -48,5 +48,5 @@ class SACConfig(NetworkConfig):
 
     @property
     def gradient_steps(self) -> int:
-        """Gradient steps of one update, the nearest whole number."""
-        return round(self.batch_size * self.samples_per_step / self.minibatch_size)
+        """Gradient steps of one update: the nearest whole number, and at least one."""
+        return max(1, round(self.batch_size * self.samples_per_step / self.minibatch_size))
