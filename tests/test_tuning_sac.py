@@ -100,7 +100,7 @@ def test_rounds_learn_from_a_bounded_replay(
 
 
 def test_transitions_are_those_of_the_rollout(bundle: Bundle, tmp_path: Path) -> None:
-    """With the rewards' average taken from each of them."""
+    """With the rewards' average taken from each of them, and from what never comes after an end."""
     session = Session(bundle, CONFIG, tmp_path)
     assert session.bundle.manifest["finetune"]["settings"] == {"gamma": 0.97, "n_step": 3, "reward_rate": 0.0}
     rollout: Any = rollout_of(bundle)
@@ -113,7 +113,8 @@ def test_transitions_are_those_of_the_rollout(bundle: Bundle, tmp_path: Path) ->
     np.testing.assert_array_equal(got["action"], rollout.action)
     for t, last, discount in ((0, 2, 0.125), (3, 4, 0.0), (4, 4, 0.0), (7, 8, 0.25), (255, 255, 0.5)):
         window = reward[t : last + 1]
-        assert got["reward"][t] == pytest.approx(np.sum(0.5 ** np.arange(len(window)) * window))
+        missed = 0.0 if discount else 0.5 ** len(window) * 0.25 / (1.0 - 0.5)
+        assert got["reward"][t] == pytest.approx(np.sum(0.5 ** np.arange(len(window)) * window) - missed)
         assert got["discount"][t] == discount
         np.testing.assert_array_equal(got["next_observation"][t], rollout.next_observation[last])
 
