@@ -317,6 +317,8 @@ def test_returns_are_their_definition(seed, gamma, n, rate):
         assert entries.reward[t, w] == pytest.approx(total, abs=1e-5)
         expected = 0.0 if terminated[t + k - 1, w] else gamma**k
         assert entries.discount[t, w] == pytest.approx(expected, rel=1e-5, abs=1e-30)
+        if not terminated[t + k - 1, w]:
+            assert entries.horizon[t, w] == pytest.approx(sum(gamma**i for i in range(k)), rel=1e-5)
         # Values of centred rewards are those of raw ones less the average for ever, ends or not.
         forever = 1.0 / (1.0 - gamma)
         assert entries.horizon[t, w] + expected * forever == pytest.approx(forever, rel=1e-4)

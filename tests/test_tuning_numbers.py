@@ -97,7 +97,7 @@ def test_n_step_returns_are_those_of_the_training(n: int, rate: float) -> None:
     )  # fmt: skip
     theirs = n_step_entries(data, 0.95, n)
     returns, discounts, last = n_step_returns(reward, terminated, terminated | truncated, 0.95, n, rate)
-    np.testing.assert_allclose(returns, (theirs.reward - rate * theirs.horizon)[:, 0], atol=1e-4)
+    np.testing.assert_allclose(returns, (theirs.reward - rate * theirs.horizon)[:, 0], atol=1e-5)
     np.testing.assert_allclose(discounts, theirs.discount[:, 0], atol=1e-6)
     np.testing.assert_array_equal(last, theirs.next_obs[:, 0, 0])
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from synthjax.bodies.synth import TORQUE_CTRL_LIMIT
 from synthjax.envs.body_parts import BodyParts
 from synthjax.rewards import ContinuingInputs, joint_strain, motor_use, nearest_pose_distance
 from synthjax.types import Kinematics, PhysicsState
-
-_MOST_CONTROL = 0.4
 
 
 def reward_inputs(
@@ -49,7 +48,7 @@ def reward_inputs(
         up=up_z(body, parts.root),
         velocity=body.linvel[parts.root],
         # The original's motors give all that they may at this control.
-        control=_MOST_CONTROL * torque / parts.torque_limit,
+        control=TORQUE_CTRL_LIMIT * torque / parts.torque_limit,
         motor_use=motor_use(torque, parts.torque_limit),
         strain=strain(parts, physics),
         pose_distance=nearest_pose_distance(body.qpos[7:], poses),
