@@ -14,6 +14,7 @@ import scipy.linalg
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from regulator import EFFORT, GAIN, Regulator
 
@@ -398,10 +399,23 @@ def test_what_was_sampled_gets_the_priority_of_its_error():
     assert np.isfinite(metrics["critic_loss"])
 
 
-def test_importance_exponent_rises_to_one():
-    agent = SAC(dataclasses.replace(SMALL, importance_exponent=0.4, importance_steps=100), OBS, ACTIONS)
-    exponents = [float(agent.importance_exponent(jnp.asarray(steps))) for steps in (0, 50, 100, 999)]
+def test_importance_exponent_rises_to_one_over_a_run():
+    config = dataclasses.replace(SMALL, importance_exponent=0.4)
+    agent = SAC(config, OBS, ACTIONS, num_updates=100)
+    exponents = [float(agent.importance_exponent(jnp.asarray(updates))) for updates in (0, 50, 100, 999)]
     assert exponents == pytest.approx([0.4, 0.7, 1.0, 1.0])
+    assert float(SAC(config, OBS, ACTIONS).importance_exponent(jnp.asarray(999))) == pytest.approx(0.4)
+
+
+def test_an_update_weighs_by_the_exponent_of_its_time():
+    agent = SAC(dataclasses.replace(SMALL, settled_rate=1.0), OBS, ACTIONS, num_updates=10)
+    params = []
+    for updates in (0, 9, 99):  # of nothing else that matters here they are the time
+        state = dataclasses.replace(_first(), updates=jnp.asarray(updates, jnp.int32))
+        params.append(ravel_pytree(_update(agent, state, _data(), jax.random.key(0))[0].params)[0])
+    early, last, later = map(np.asarray, params)
+    assert np.max(np.abs(early - last)) > 1e-5
+    np.testing.assert_array_equal(last, later)
 
 
 def test_layer_norm_makes_hidden_layers_blind_to_the_scale_of_their_inputs():

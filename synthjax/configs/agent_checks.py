@@ -38,7 +38,7 @@ def check_sac(agent: SACConfig) -> None:
     """Raises UserError for a setting outside of its range."""
     above_zero(
         agent, _AGENT, "num_envs", "unroll_length", "capacity", "minibatch_size", "samples_per_step",
-        "n_step", "tau", "learning_rate", "settled_rate", "initial_alpha", "min_std", "importance_steps",
+        "n_step", "tau", "learning_rate", "settled_rate", "initial_alpha", "min_std",
         "reward_rate_step", "observation_clip",
     )  # fmt: skip
     below_one(

@@ -61,7 +61,7 @@ class SAC:
           config: settings.
           obs_dim: size of an observation.
           action_dim: size of an action, each within +-1.
-          num_updates: unrolls over which it settles; never if not given.
+          num_updates: unrolls over which it settles and importance weights become exact; never if not given.
           num_devices: devices that the replay is split over.
           chains: of the body, by the indices of their actions, for a structured actor.
 
@@ -233,10 +233,12 @@ class SAC:
             return "lower --num-envs and --agent.capacity"
         return f"a replay of --agent.capacity {fits} fits"
 
-    def importance_exponent(self, gradient_steps: jax.Array) -> jax.Array:
-        """Linear from ``importance_exponent`` to 1 (Schaul et al. 2016, section 3.4), ()."""
+    def importance_exponent(self, updates: jax.Array) -> jax.Array:
+        """Linear from ``importance_exponent`` to 1 over the run (Schaul et al. 2016, section 3.4), ()."""
         start = self.config.importance_exponent
-        return start + (1.0 - start) * jnp.minimum(gradient_steps / self.config.importance_steps, 1.0)
+        if self.num_updates is None:
+            return jnp.asarray(start)
+        return start + (1.0 - start) * jnp.minimum(updates / self.num_updates, 1.0)
 
     def learning_rate(self, updates: jax.Array) -> jax.Array:
         """Step size () of all parameters after so many ``updates`` ()."""
@@ -259,7 +261,7 @@ class SAC:
         sample_key, loss_key = jax.random.split(key)
         ring = dataclasses.replace(state.replay, masses=masses)
         if self.config.prioritized:
-            exponent = self.importance_exponent(gradient_steps)
+            exponent = self.importance_exponent(state.updates)
             index, entries, weights = replay.sample(ring, count, sample_key, exponent)
         else:
             entries, weights = replay.sample_uniform(ring, count, sample_key), jnp.ones(count)

@@ -32,8 +32,7 @@ class SACConfig(NetworkConfig):
     max_std: float = 1.0  # of an action before tanh
     prioritized: bool = True  # sample in proportion to TD errors, else uniformly
     priority_exponent: float = 0.6  # of TD errors; 0 would be uniform
-    importance_exponent: float = 0.4  # initial, of the weights that correct for it; rises to 1
-    importance_steps: int = 20_000  # gradient steps over which it rises
+    importance_exponent: float = 0.4  # initial, of the weights that correct for it; rises to 1 over a run
     center_rewards: bool = False  # subtract the average reward when sampling, for lives without an end
     reward_rate_step: float = 0.01  # weight of one unroll in the average reward
     policy_hidden: tuple[int, ...] = (256, 128)  # widths of the policy; of a structured actor's trunk
