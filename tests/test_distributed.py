@@ -184,7 +184,6 @@ def test_a_place_that_cannot_be_ends_the_command(capsys: pytest.CaptureFixture[s
     assert "need --distributed.coordinator HOST:PORT" in capsys.readouterr().err
 
 
-FAST_COMPILER = "--xla_backend_optimization_level=0"
 MAIN = "import sys; from synthjax.cli import main; sys.exit(main(sys.argv[1:]))"
 # A process counts its CPU as one device, so that the two have to be named.
 TWO_DEVICES = (
@@ -204,9 +203,7 @@ def start_two(folder: Path, *options: list[str]) -> list[subprocess.Popen[str]]:
     address = f"127.0.0.1:{free_port()}"
     place = ["--distributed.coordinator", address, "--distributed.processes", "2"]
     return [
-        start(
-            ["-c", MAIN, "train", *place, f"--distributed.process={i}", *own], folder, XLA_FLAGS=FAST_COMPILER
-        )
+        start(["-c", MAIN, "train", *place, f"--distributed.process={i}", *own], folder)
         for i, own in enumerate(options)
     ]
 
@@ -237,7 +234,7 @@ def test_a_command_in_two_processes_equals_one_in_a_single_process(tmp_path: Pat
     for code, text in ends(start_two(tmp_path, *[["--resume", str(two)]] * 2)):
         assert code == 0, text
 
-    flags = f"{FAST_COMPILER} --xla_force_host_platform_device_count=2"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
     command = ["-c", TWO_DEVICES + MAIN, "train", *TINY, "--run-dir", str(single)]
     [(code, text)] = ends([start(command, tmp_path, XLA_FLAGS=flags)])
     assert code == 0, text
