@@ -135,6 +135,7 @@ def test_every_third_pose_is_standing_and_all_stay_where_the_body_lies() -> None
 # ---------------------------------------------------------------------- in the environment
 
 
+@pytest.mark.slow
 def test_a_fallen_body_is_helped_held_and_let_go() -> None:
     """On native physics; world 1 stands, and is left alone."""
     environment = env(**LIFE)
@@ -182,6 +183,7 @@ def test_a_fallen_body_is_helped_held_and_let_go() -> None:
     np.testing.assert_array_equal(np.asarray(free.task.assist.count), [1, 0, 1, 1])
 
 
+@pytest.mark.slow
 def test_evaluations_are_never_helped() -> None:
     """What a state of an evaluation goes through is what happens where there is no help at all."""
     helped, alone = env(**LIFE), env()

@@ -50,6 +50,7 @@ def test_falls_are_of_many_kinds_and_of_the_seed_alone() -> None:
     assert not np.allclose(settled_falls(body(), 24, seed=4)[0], falls())
 
 
+@pytest.mark.slow
 def test_balanced_falls_take_the_sides_in_turn() -> None:
     qpos = balanced_falls(body(), seed=0)
     np.testing.assert_array_equal(side_of(qpos), np.arange(256) % len(SIDES))

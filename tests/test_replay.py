@@ -20,6 +20,7 @@ from synthjax.agents.sac.returns import n_step_entries, update_reward_rate
 from synthjax.types import Transition
 
 OBS, ACTIONS = 3, 2
+CAPACITY = 64  # entries of the rings below, in whole rows
 _sample = jax.jit(sample, static_argnums=2)
 _add = jax.jit(add)
 _sample_replay = jax.jit(sample_replay, static_argnums=1)
@@ -141,7 +142,7 @@ def _stored(replay: Replay) -> list[float]:
 
 
 def test_the_ring_overwrites_the_oldest_and_wraps():
-    replay = init_replay(2 * ROW, OBS, ACTIONS)
+    replay = init_replay(CAPACITY, OBS, ACTIONS)
     replay = _add(replay, _entries(0, 40), np.ones(40, bool))
     assert _stored(replay) == list(range(40))
     assert (int(replay.cursor[0]), int(replay.size[0])) == (40, 40)
@@ -153,7 +154,7 @@ def test_the_ring_overwrites_the_oldest_and_wraps():
 
 def test_invalid_entries_take_no_place():
     valid = np.arange(40) % 3 > 0
-    replay = _add(init_replay(2 * ROW, OBS, ACTIONS), _entries(0, 40), valid)
+    replay = _add(init_replay(CAPACITY, OBS, ACTIONS), _entries(0, 40), valid)
     assert _stored(replay) == np.flatnonzero(valid).tolist()
     for sampled in (
         _sample_replay(replay, 500, jax.random.key(0), 0.5)[1],
@@ -167,16 +168,16 @@ def test_invalid_entries_take_no_place():
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), adds=st.integers(1, 12), rate=st.floats(0, 1))
 def test_the_ring_holds_the_last_valid_entries(seed, adds, rate):
-    rng, replay, expected = np.random.default_rng(seed), init_replay(2 * ROW, OBS, ACTIONS), []
+    rng, replay, expected = np.random.default_rng(seed), init_replay(CAPACITY, OBS, ACTIONS), []
     for number in range(adds):
         valid = rng.random(23) < rate
         replay = _add(replay, _entries(23 * number, 23), valid)
         expected += (23 * number + np.flatnonzero(valid)).tolist()
-    assert sorted(_stored(replay)) == expected[-2 * ROW :]
+    assert sorted(_stored(replay)) == expected[-CAPACITY:]
 
 
 def test_uniform_samples_are_uniform():
-    replay = _add(init_replay(4 * ROW, OBS, ACTIONS), _entries(0, 100), np.ones(100, bool))
+    replay = _add(init_replay(2 * CAPACITY, OBS, ACTIONS), _entries(0, 100), np.ones(100, bool))
     replay = set_masses(replay, jnp.arange(50), jnp.full(50, 9.0))
     counts = np.bincount(np.asarray(_sample_uniform(replay, 50_000, jax.random.key(1)).reward).astype(int))
     assert counts.size == 100
@@ -184,7 +185,7 @@ def test_uniform_samples_are_uniform():
 
 
 def test_new_entries_are_as_likely_as_the_likeliest():
-    replay = _add(init_replay(2 * ROW, OBS, ACTIONS), _entries(0, 3), np.ones(3, bool))
+    replay = _add(init_replay(CAPACITY, OBS, ACTIONS), _entries(0, 3), np.ones(3, bool))
     np.testing.assert_array_equal(replay.masses[:3], 1.0)
     replay = set_masses(replay, jnp.arange(3), jnp.array([0.5, 7.0, 0.1]))
     replay = _add(replay, _entries(3, 2), np.ones(2, bool))
@@ -198,7 +199,7 @@ def test_an_entry_drawn_twice_takes_the_larger_mass():
 
 
 def test_a_sample_names_its_entries_and_weighs_them():
-    replay = _add(init_replay(2 * ROW, OBS, ACTIONS), _entries(0, 50), np.ones(50, bool))
+    replay = _add(init_replay(CAPACITY, OBS, ACTIONS), _entries(0, 50), np.ones(50, bool))
     masses = np.linspace(0.1, 2.0, 50).astype(np.float32)
     replay = set_masses(replay, jnp.arange(50), masses)
     index, entries, weights = _sample_replay(replay, 200, jax.random.key(0), 0.7)
@@ -208,7 +209,7 @@ def test_a_sample_names_its_entries_and_weighs_them():
     np.testing.assert_allclose(weights, (50 * drawn) ** -0.7 / np.max((50 * drawn) ** -0.7), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("capacity", "whole"), [(64, 64), (65, 96), (1, 32)])
+@pytest.mark.parametrize(("capacity", "whole"), [(4 * ROW, 4 * ROW), (4 * ROW + 1, 5 * ROW), (1, ROW)])
 def test_bytes_are_those_of_the_arrays(capacity, whole):
     shapes = jax.eval_shape(functools.partial(init_replay, capacity, 11, 5))
     assert shapes.masses.shape == (whole,)
@@ -216,7 +217,7 @@ def test_bytes_are_those_of_the_arrays(capacity, whole):
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     assert replay_bytes(capacity, 11, 5) == held - counters
     # Two rings of whole rows
-    assert init_replay(capacity, 11, 5, num_devices=2).masses.shape == (-(-capacity // 64) * 64,)
+    assert init_replay(capacity, 11, 5, num_devices=2).masses.shape == (-(-capacity // (2 * ROW)) * 2 * ROW,)
 
 
 # ---------------------------------------------------------------------- n-step returns

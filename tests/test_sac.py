@@ -490,6 +490,7 @@ def _trained(seed: int, iterations: int) -> TrainState:
     return state
 
 
+@pytest.mark.slow
 def test_sac_solves_a_regulator_beyond_its_time_limit():
     """The cost of living for ever with its policy is within 3 % of the least possible."""
     gamma, one = LQR.gamma, np.eye(1)

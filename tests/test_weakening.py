@@ -151,6 +151,7 @@ def test_strong_motors_move_the_body_as_those_of_pd_do() -> None:
     assert np.abs(moved[0] - moved[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_life_that_has_stood_for_a_while_has_succeeded() -> None:
     weak = env(still=True, actuation="torque", weakening=dataclasses.replace(CONFIG, stand_seconds=0.125))
     keys = jax.random.split(jax.random.key(0), WORLDS)
