@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from continuous_worlds import WORLDS, body, env, standing, start, step
+from continuous_worlds import WORLDS, body, env, falls, standing, start, step
 
 from synthjax import configs
 from synthjax.agents.ppo import PPOConfig
@@ -106,9 +106,45 @@ def test_lives_are_counted_by_the_kind_of_their_start() -> None:
     motors = weakening()
     _, task = jax.vmap(lambda key: motors.draw(motors.init(), key))(jax.random.split(jax.random.key(0), 3))
     task = dataclasses.replace(task, kind=jnp.array([2, 0, 2]))
-    stats = motors.stats(task, jnp.array([1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 0.0]))
+    stats = motors.stats(task, jnp.zeros(3), jnp.array([1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 0.0]))
     np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 2.0])
     np.testing.assert_array_equal(stats["lives_failed"], [1.0, 0.0, 0.0])
+
+
+def test_a_life_that_was_lost_has_failed_once_whatever_comes() -> None:
+    """Four lives of one kind: lost now, lost now as it ends, and two that were lost before."""
+    motors = weakening()
+    _, task = motors.draw(motors.init(), jax.random.key(0))
+    task = jax.tree.map(lambda x: jnp.broadcast_to(x, (4,)), task)
+    task = dataclasses.replace(task, kind=jnp.ones(4, int), lost=jnp.array([False, False, True, True]))
+    lost, on_feet = jnp.array([1.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0])
+    stats = motors.stats(task, lost, on_feet, jnp.array([0.0, 0.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(stats["lives_failed"], [0.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_life_counts_as_failed_when_its_guide_starts_over(ends: bool) -> None:
+    """Also one that goes on, in the same step: what comes later counts no more."""
+    weak = env(still=True, actuation="torque", weakening=CONFIG, ends_when_lost=ends, life_seconds=4.0)
+    born = jax.vmap(lambda key: weak.reset(weak.init_context(), key))(
+        jax.random.split(jax.random.key(0), WORLDS)
+    )
+    state = start(weak, falls(weak))
+    state = dataclasses.replace(
+        state, task=dataclasses.replace(state.task, weakening=born.task.weakening, age=born.task.age * 0)
+    )
+    counted = []
+    for _ in range(80):
+        # Always far from where they lie.
+        far = dataclasses.replace(state.task.guide, time=jnp.full(WORLDS, 10.0))
+        state = step(weak, dataclasses.replace(state, task=dataclasses.replace(state.task, guide=far)))
+        stats = weak.episode_stats(state)
+        assert float(jnp.sum(stats["lives_succeeded"])) == 0.0
+        counted.append(float(jnp.sum(stats["lives_failed"])))
+    assert state.truncated.all()
+    assert np.sum(counted) == WORLDS
+    np.testing.assert_allclose(np.argmax(counted) * weak.control_dt, 0.7, atol=0.051)
 
 
 def test_kinds_are_groups_of_falls_and_times_of_clips() -> None:
@@ -229,4 +265,4 @@ def test_motors_that_stay_change_nothing() -> None:
     assert int(index) in range(4)
     assert motors.variant(None, {}) == {}
     assert motors.metrics(None) == {}
-    assert motors.stats(None, jnp.zeros(1), jnp.zeros(1)) == {}
+    assert motors.stats(None, jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)) == {}

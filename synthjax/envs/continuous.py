@@ -152,7 +152,9 @@ class ContinuousEnv:
         )
         terms, terminated = self.rules.judge(state.physics, physics, task, new_task, action)
         on_feet = new_task.phase >= Phase.STANDING.value
-        weakened, has_stood = self.weakening.advance(task.weakening, on_feet, control_dt)
+        weakened, has_stood = self.weakening.advance(
+            task.weakening, task.guide.restarted, on_feet, control_dt
+        )
         new_task = dataclasses.replace(new_task, weakening=weakened)
         over = has_stood | (new_task.age >= self._most_steps(task))
         reward = jnp.where(physics.bad, 0.0, total(terms))
@@ -185,7 +187,7 @@ class ContinuousEnv:
         return select_state(self.physics, done, on_true, on_false)
 
     def episode_stats(self, state: EnvState) -> dict[str, jax.Array]:
-        """Nominal steps on the feet and of all time without help, and lives that ended if motors weaken.
+        """Nominal steps on the feet and of all time without help, and lives decided if motors weaken.
 
         Summed over the leading axis of ``state``.
         """
@@ -193,7 +195,8 @@ class ContinuousEnv:
         duration = jnp.ones_like(metrics["on_feet"]) if state.duration is None else state.duration
         duration = jnp.where(state.valid, duration, 0.0)
         stats = {"on_feet": jnp.sum(duration * metrics["on_feet"]), "steps": jnp.sum(duration)}
-        return stats | self.weakening.stats(weakened, metrics["completed"], metrics["failed"])
+        lost = state.task.guide.restarted.astype(jnp.float32)
+        return stats | self.weakening.stats(weakened, lost, metrics["completed"], metrics["failed"])
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
         """Stronger pushes as the worlds are more on their feet, more joints, and weaker motors."""

@@ -7,7 +7,9 @@ et al. 2022, "Learning to get up", whose strong policies become weak ones in the
 How often lives succeed is known for each kind of start by itself: the settled falls in a few groups, and the
 frames of the clips by their time.  Kinds that fail are drawn more often, as in :mod:`synthjax.envs.sampler`,
 and a life is over, and has succeeded, once it has stood for a while: most of what is left of it would be
-standing.  Lives of evaluations begin with the body's own strength and know none of this.
+standing.  Once its guide has lost it, it has failed, although it may go on: what is known of failures must
+not be older than what is known of successes.  Lives of evaluations begin with the body's own strength and
+know none of this.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from synthjax.physics.base import ModelVariant
 
 _MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "dof_damping")
 _FALL_KINDS = 8  # groups of settled falls
-_FIRST_SUCCESS = 0.3  # share of success of all kinds of starts before any life has ended
+_FIRST_SUCCESS = 0.3  # share of success of all kinds of starts before any life is decided
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,7 @@ class WeakeningTask:
     strength: jax.Array  # () times the body's own
     kind: jax.Array  # () int32, of its start
     stood: jax.Array  # () s on its feet on end
+    lost: jax.Array  # () bool, its guide has lost it before: it has failed, and goes on
 
 
 class Weakening:
@@ -100,35 +103,58 @@ class Weakening:
         config = self.config
         weights = config.mastered_weight + (1.0 - config.mastered_weight) * (1.0 - state.success)
         index = jax.random.categorical(key, jnp.log(self._probabilities * weights[self._kinds]))
-        return index, WeakeningTask(strength=state.strength, kind=self._kinds[index], stood=jnp.zeros(()))
+        return index, WeakeningTask(
+            strength=state.strength,
+            kind=self._kinds[index],
+            stood=jnp.zeros(()),
+            lost=jnp.zeros((), bool),
+        )
 
     def variant(self, task: WeakeningTask | None, variant: ModelVariant) -> ModelVariant:
         """``variant`` of the body with motors as strong as ``task`` says."""
         return variant if task is None else stronger(self._body, task.strength, variant)
 
     def advance(
-        self, task: WeakeningTask | None, on_feet: jax.Array, control_dt: float | jax.Array
+        self,
+        task: WeakeningTask | None,
+        lost: jax.Array,
+        on_feet: jax.Array,
+        control_dt: float | jax.Array,
     ) -> tuple[WeakeningTask | None, jax.Array]:
-        """``task`` after a control step, on its feet or not () bool, and whether its life is over."""
+        """``task`` after a control step, and whether its life is over, () bool.
+
+        Args:
+          task: of t.
+          lost: () bool, the guide had lost its body at t.
+          on_feet: () bool, the body is on its feet at t+1.
+          control_dt: s.
+        """
         if task is None:
             return None, jnp.zeros((), bool)
         stood = jnp.where(on_feet, task.stood + control_dt, 0.0)
-        return dataclasses.replace(task, stood=stood), stood >= self.config.stand_seconds
+        task = dataclasses.replace(task, stood=stood, lost=task.lost | lost)
+        return task, stood >= self.config.stand_seconds
 
     def stats(
-        self, task: WeakeningTask | None, succeeded: jax.Array, failed: jax.Array
+        self, task: WeakeningTask | None, lost: jax.Array, succeeded: jax.Array, failed: jax.Array
     ) -> dict[str, jax.Array]:
-        """Lives that ended, by the kind of their start, (kinds,) each; all arguments are (N,)."""
+        """Lives that were decided in this step, by the kind of their start, (kinds,) each.
+
+        All arguments are (N,), those behind ``task`` from 0 to 1: the guide has lost the body in this step,
+        life has ended on its feet, or otherwise.
+        """
         if task is None:
             return {}
+        undecided = 1.0 - task.lost
+        failed = jnp.maximum(failed, lost)
         nobody = jnp.zeros(self._num_kinds)
         return {
-            "lives_succeeded": nobody.at[task.kind].add(succeeded),
-            "lives_failed": nobody.at[task.kind].add(failed),
+            "lives_succeeded": nobody.at[task.kind].add(undecided * (1.0 - failed) * succeeded),
+            "lives_failed": nobody.at[task.kind].add(undecided * failed),
         }
 
     def update(self, state: WeakeningState | None, stats: dict[str, jax.Array]) -> WeakeningState | None:
-        """The state after an update in which the lives of ``stats`` ended."""
+        """The state after an update in which the lives of ``stats`` were decided."""
         if state is None:
             return None
         config = self.config

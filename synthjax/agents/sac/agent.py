@@ -170,6 +170,7 @@ class SAC:
             self._gradient_step,
             state=state,
             learning_rate=learning_rate,
+            exponent=self.importance_exponent(state.updates),
             count=config.minibatch_size // devices,
             axis=axis,
         )
@@ -183,10 +184,9 @@ class SAC:
             return carry, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), metrics)
 
         # Of the replay only the priorities: entries that went in and out would be copied each time.
-        carry = (state.params, state.targets, state.opt_state, state.replay.masses, state.gradient_steps)
-        (params, targets, opt_state, masses, gradient_steps), metrics = jax.lax.cond(
-            size * devices >= config.learning_starts, learn, wait, carry
-        )
+        carry = (state.params, state.targets, state.opt_state, state.replay.masses)
+        learns = size * devices >= config.learning_starts
+        (params, targets, opt_state, masses), metrics = jax.lax.cond(learns, learn, wait, carry)
         new_state = dataclasses.replace(
             state,
             params=params,
@@ -194,7 +194,7 @@ class SAC:
             average=optax.incremental_update(params["policy"], state.average, 1.0 - config.average_decay),
             opt_state=opt_state,
             replay=dataclasses.replace(state.replay, masses=masses),
-            gradient_steps=gradient_steps,
+            gradient_steps=state.gradient_steps + learns * config.gradient_steps,
         )
         return new_state, metrics | {
             "alpha": jnp.exp(params["log_alpha"]),
@@ -253,15 +253,18 @@ class SAC:
         key: jax.Array,
         state: SACState,
         learning_rate: jax.Array,
+        exponent: jax.Array,
         count: int,
         axis: str | None,
     ) -> tuple[tuple, Metrics]:
-        """One step on ``count`` transitions; of ``state`` what stays the same over all steps is used."""
-        params, targets, opt_state, masses, gradient_steps = carry
+        """One step on ``count`` transitions, whose importance weights have ``exponent``.
+
+        Of ``state`` what stays the same over all steps is used.
+        """
+        params, targets, opt_state, masses = carry
         sample_key, loss_key = jax.random.split(key)
         ring = dataclasses.replace(state.replay, masses=masses)
         if self.config.prioritized:
-            exponent = self.importance_exponent(state.updates)
             index, entries, weights = replay.sample(ring, count, sample_key, exponent)
         else:
             entries, weights = replay.sample_uniform(ring, count, sample_key), jnp.ones(count)
@@ -284,7 +287,7 @@ class SAC:
             error = jnp.max(jnp.abs(td_error), axis=0)
             new = priorities.sampling_masses(error, self.config.priority_exponent)
             ring = replay.set_masses(ring, index, new)
-        return (params, targets, opt_state, ring.masses, gradient_steps + 1), metrics
+        return (params, targets, opt_state, ring.masses), metrics
 
     def normalize(self, normalizer: Normalizer, obs: jax.Array) -> jax.Array:
         """Observations (..., obs_dim) as the networks see them."""
