@@ -179,13 +179,14 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Train
 
 
 def test_weak_motors_have_a_preset_of_their_own(trained: list) -> None:
-    """Which a user gets without asking, and without PPO or always-on life does not."""
+    """Which a user gets without asking with either agent, and without always-on life does not."""
     for args, weakens in (
         ("--env continuous --body.actuation torque", True),
         ("--env continuous --body.actuation=torque --preset gpu", True),
         ("--env continuous", False),
         ("--env continuous --body.actuation strong", False),
-        ("--env continuous --body.actuation torque --agent sac", False),
+        ("--env continuous --body.actuation torque --agent sac", True),
+        ("--env continuous --agent sac", False),
     ):
         assert cli.main(["train", *args.split()]) == 0
         config = trained[-1][0]
@@ -302,7 +303,7 @@ def test_eval_changes_the_bodies_if_asked(
             return f"Video: {path}"
 
     calls: list[tuple] = []
-    policy = types.SimpleNamespace(run="run", agent_state=None)
+    policy = types.SimpleNamespace(run="run", agent_state=None, step=1000)
     monkeypatch.setattr(saved, "load_policy", lambda *args, **options: policy)
     monkeypatch.setattr(evaluator, "make_evaluator", lambda *args: calls.append(args) or Report())
     run_folder.save_config(tmp_path, configs.get("imitation"))
@@ -311,7 +312,9 @@ def test_eval_changes_the_bodies_if_asked(
     variant = "-changed-bodies" * changed
     made = {f"evaluation{variant}.json", f"video{variant}.mp4"}
     assert {path.name for path in tmp_path.iterdir()} == made | {run_folder.CONFIG_FILE}
-    assert "Video: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Video: " in said
+    assert "after 1,000 steps: " in said
     assert cli.main(["eval", str(tmp_path), "--video", "walk.mp4", "--no-video"]) == 2
     assert "leave out --video" in capsys.readouterr().err
     assert cli.main(["eval", str(tmp_path), "--no-video", "--out", str(tmp_path / "alone.json")]) == 0
@@ -341,6 +344,9 @@ def test_other_evaluations_than_the_run_s_own_have_names_of_their_own() -> None:
     [
         ("--env imitaton", "did you mean imitation?"),
         ("--num-env 4", "did you mean --num-envs?"),
+        ("--step 1000", "did you mean --steps?"),
+        ("--episode 4 --stepz 1000", "'--episode': did you mean --evaluation.episodes?"),
+        ("--env continuous --no-ends-when-lst", "did you mean --task.no-ends-when-lost?"),
         ("--preset gpus", "did you mean gpu"),
         ("--agent poo", "did you mean ppo?"),
         ("--env continuous --task.fallen-share 0.9 --task.clip-share 0.2", "together"),

@@ -53,10 +53,28 @@ def test_a_run_ends_well_without_a_renderer_and_tells_of_a_gpu_that_is_not_used(
     said = capsys.readouterr().out
     assert devices.CUDA_INSTALL in said.splitlines()[0]
     assert "No video: " in said
+    assert "reached" in said
+    assert said.splitlines()[-1].endswith(f"synthjax train --resume {folder} --steps N")
     if platform.system() == "Linux":
         assert "apt-get install libegl1 libopengl0" in said
     assert (folder / "evaluation.json").exists()
     assert not (folder / "video.mp4").exists()
+
+
+def test_a_run_with_all_its_steps_is_evaluated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where that has been done, going on takes more steps, and says so."""
+    monkeypatch.setattr(Trainer, "env_steps", lambda self, state: 10**9)
+    monkeypatch.setattr(Trainer, "train", lambda self, state, writer: (state, False))
+    run_folder.save_config(tmp_path, tiny_config())
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 0
+    assert "what is left is its evaluation" in capsys.readouterr().out
+    (tmp_path / "evaluation.json").write_text("{}")
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "is evaluated: add --steps N" in said
+    assert said.count("\n") == 1
 
 
 def test_doctor_tells_of_a_gpu_that_is_not_used(unused_gpu: None, capsys: pytest.CaptureFixture[str]) -> None:

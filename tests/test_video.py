@@ -71,6 +71,21 @@ def test_video_decodes_with_every_frame(body, walk, tmp_path):
     assert error < 8.0  # lossy and with halved chroma, but the same pictures
 
 
+def test_captions_stand_in_the_corner_of_their_frame(body, walk, tmp_path):
+    """Dark on the light sky, and nothing else is changed."""
+    path = tmp_path / "captioned.mp4"
+    words = ["" if t % 2 else "front, 0.0 s" for t in range(len(walk))]
+    video.render_rollout(body, walk, None, FPS, path, size=SIZE, captions=words)
+    _, frames = decode(path)
+    plain = list(video.rollout_frames(body, walk, None, FPS, size=SIZE))
+    for t, (frame, without) in enumerate(zip(frames, plain, strict=True)):
+        darker = without.min(axis=-1).astype(int) - frame.min(axis=-1) > 60
+        assert darker[:14, : SIZE[0] // 2].any() == (t % 2 == 0)
+        assert not darker[14:].any()
+    with pytest.raises(ValueError, match="shorter"):
+        video.render_rollout(body, walk, None, FPS, path, size=SIZE, captions=words[:-1])
+
+
 def test_frames_differ_and_the_ghost_is_seen(body, walk):
     alone = list(video.rollout_frames(body, walk, None, FPS, size=SIZE))
     paired = list(video.rollout_frames(body, walk, walk, FPS, size=SIZE, ghost_offset=(0.5, 0.0, 0.0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from synthjax.errors import UserError, unknown
 
@@ -32,9 +32,11 @@ def explain(said: str, command: str, short: Iterable[str] = ()) -> UserError:
     see = f"'synthjax {command} --help' lists the options."
     if text.startswith("Unrecognized options:"):
         word = text.split(":", 1)[1].replace(",", " ").split()[0]
-        near = [*get_close_matches(word, short, n=1), *_OPTION.findall(rest.split("For full helptext")[0])]
-        if near:
-            return UserError(f"Unknown option '{word}': did you mean {near[0]}?")
+        # Tyro lists its own near ones, for all that is unknown, in an order by parts of long names.
+        listed = [line for line in lines[end:] if line.startswith("--")]
+        near = [option for line in listed for option in _OPTION.findall(line)]
+        if near := [*get_close_matches(word, short, n=1), *near]:
+            return UserError(f"Unknown option '{word}': did you mean {_nearest(word, near)}?")
         if found := re.search(r"subcommands: (.*?)\s*[─-]{3}", rest):
             return unknown("command", word, found[1].split(", "))
         return UserError(f"Unknown option '{word}': {see}")
@@ -49,3 +51,13 @@ def explain(said: str, command: str, short: Iterable[str] = ()) -> UserError:
     if option and ("Missing value" in text or re.search(r"expected \d+ argument", text)):
         return UserError(f"{option} lacks its value: {see}")
     return UserError(f"{text.rstrip('.:')}: {see}")
+
+
+def _nearest(word: str, options: list[str]) -> str:
+    """The option that is most like ``word``, which may leave out what stands before its last dot."""
+
+    def likeness(option: str) -> float:
+        forms = (option, f"--{option.rpartition('.')[2].removeprefix('--')}")
+        return max(SequenceMatcher(None, word, form).ratio() for form in forms)
+
+    return max(options, key=likeness)

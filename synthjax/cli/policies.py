@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -13,14 +13,21 @@ from synthjax.cli.parsing import check_positive, parse
 from synthjax.errors import UserError
 from synthjax.whole_files import unwritable
 
+if TYPE_CHECKING:
+    from synthjax.training.saved import SavedPolicy
+
+RunFolder = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="[RUN]", help="folder of the run, the newest if not given", help_behavior_hint=""),
+]
+
 
 @dataclasses.dataclass(frozen=True)
 class PolicyOptions:
     """Which policy, and how it acts."""
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
-        ""  # folder; newest if not given
-    )
+    run: RunFolder = ""
     best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest
     mode: Literal["deterministic", "stochastic"] = "deterministic"  # mean actions, or sampled ones
     seconds: float | None = None  # length of an episode; that of the run's evaluations if not given
@@ -61,20 +68,20 @@ def evaluate(args: list[str]) -> None:
             _demand_place("--out", options.out, ".json")
         if options.video is not None:
             _demand_place("--video", options.video, ".mp4")
-        evaluator, agent_state, folder = _load(options)
+        evaluator, policy, folder = _load(options)
         from synthjax.training.dataclass_json import write_json
         from synthjax.training.reporting import report_file, video_file
 
         path = options.out or report_file(folder, _variant(options))
         status.update("compiling and evaluating")
-        report = evaluator.report(agent_state, options.episodes)
+        report = evaluator.report(policy.agent_state, options.episodes)
         write_json(path, report)
         console.print(evaluator.table(report))
-        console.print(f"Figures: {path}", soft_wrap=True)
+        console.print(f"Figures, of the policy after {policy.step:,} steps: {path}", soft_wrap=True)
         if not options.no_video:
             status.update("rendering")
             video = options.video or video_file(folder, _variant(options))
-            console.print(evaluator.render(agent_state, video), soft_wrap=True)
+            console.print(evaluator.render(policy.agent_state, video), soft_wrap=True)
 
 
 def play(args: list[str]) -> None:
@@ -88,12 +95,12 @@ def play(args: list[str]) -> None:
     with console.status("loading") as status:
         if options.video is not None:
             _demand_place("--video", options.video, ".mp4")
-        evaluator, agent_state, folder = _load(options)
+        evaluator, policy, folder = _load(options)
         from synthjax.training.reporting import video_file
 
         path = options.video or video_file(folder, _variant(options))
         status.update("compiling and rendering")
-        said = evaluator.render(agent_state, path)
+        said = evaluator.render(policy.agent_state, path)
     console.print(said, soft_wrap=True)
 
 
@@ -129,8 +136,8 @@ def _variant(options: PolicyOptions) -> str:
     return "".join(f"-{word}" for word, given in words if given)
 
 
-def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
-    """What evaluates the chosen policy, the policy's parameters, and the run's folder."""
+def _load(options: PolicyOptions) -> tuple[Any, SavedPolicy, Path]:
+    """What evaluates the chosen policy, the policy, and the run's folder."""
     from synthjax.physics.dispatch import wait_for_computations
     from synthjax.training import devices, run_folder, saved
     from synthjax.training.evaluator import make_evaluator
@@ -148,16 +155,14 @@ def _load(options: PolicyOptions) -> tuple[Any, Any, Path]:
         options.changed_bodies,
         options.motors,
     )
-    return evaluator, policy.agent_state, folder
+    return evaluator, policy, folder
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """Which policy, and what becomes of it."""
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (
-        ""  # folder; newest if not given
-    )
+    run: RunFolder = ""
     out: Path | None = None  # file of the bundle; bundle.zip in the run, or a name with the options
     format: Literal["float32", "float16", "int8"] = "float32"  # of the policy's weights
     best: tyro.conf.FlagCreatePairsOff[bool] = False  # the best checkpoint instead of the newest

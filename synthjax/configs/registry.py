@@ -29,9 +29,9 @@ def get(env: str, algorithm: str | None = None, *, preset: str = "cpu", actuatio
     if algorithm is None:
         algorithm = next(iter(agents))
     if algorithm not in agents:
-        raise unknown(f"agent of {env}", algorithm, agents)
+        raise unknown(f"{env} agent", algorithm, agents)
     if preset not in agents[algorithm]:
-        raise unknown(f"preset of {env}", preset, agents[algorithm])
+        raise unknown(f"{env} preset", preset, agents[algorithm])
     return agents[algorithm].get(f"{preset}-{actuation}", agents[algorithm][preset])
 
 

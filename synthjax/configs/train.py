@@ -44,7 +44,7 @@ class EvaluationConfig:
     """Evaluation during training, by the fixed rule."""
 
     every: int = 250_000  # environment steps between two evaluations
-    episodes: int = 128  # episodes of each
+    episodes: int = 128  # of each evaluation; twice as many in the one that ends the run
     seconds: float = 10.0  # length of an episode
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-from PIL import Image, ImageDraw
 
 from synthjax.bodies import Body
 from synthjax.live.player import write_player
@@ -16,7 +15,7 @@ from synthjax.motion.clip import Clip
 from synthjax.motion.edit import continued
 from synthjax.motion.skeleton import SkeletonMotion
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.video import contact_sheet, rollout_frames, write_mp4
+from synthjax.training.video import captioned, contact_sheet, rollout_frames, write_mp4
 from synthjax.whole_files import replacing
 
 CONTACT_RGBA = (0.95, 0.48, 0.12, 1.0)
@@ -112,12 +111,8 @@ def _write_sheet(
     clip: Clip, body: Body, path: Path, source: tuple[SkeletonMotion, np.ndarray] | None
 ) -> None:
     frames = np.linspace(0, clip.num_frames - 1, _SHEET_FRAMES).round().astype(int)
-    pictures = []
     decorate = _Decoration(clip, body, frames, source)
     # At one frame a second the camera follows each pose by itself.
     drawn = rollout_frames(body, clip.qpos[frames], None, 1.0, size=_SHEET_SIZE, decorate=decorate)
-    for frame, pixels in zip(frames, drawn, strict=True):
-        picture = Image.fromarray(pixels)
-        ImageDraw.Draw(picture).text((6, 4), f"{frame / clip.fps:.2f} s", fill=(30, 40, 50))
-        pictures.append(np.asarray(picture))
-    contact_sheet(pictures, path)
+    times = (f"{frame / clip.fps:.2f} s" for frame in frames)
+    contact_sheet([captioned(pixels, time) for pixels, time in zip(drawn, times, strict=True)], path)

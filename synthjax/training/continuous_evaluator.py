@@ -31,7 +31,7 @@ from synthjax.training.getup import (
 )
 from synthjax.training.mesh import copied, split
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.playback import VIDEO_FPS, Recording, resample
+from synthjax.training.playback import VIDEO_FPS, Recording, captions, resample
 from synthjax.training.policies import make_policy
 from synthjax.training.rollout import batch_size, in_batches
 from synthjax.training.video import render_rollout
@@ -145,8 +145,13 @@ class ContinuousEvaluator:
         if path is None:
             return ""
         poses = [resample(self.run.body.model, each.qpos, each.rate) for each in recordings]
+        words = [
+            word
+            for each, rows in zip(recordings, poses, strict=True)
+            for word in captions(each.name, len(rows))
+        ]
         try:
-            render_rollout(self.run.body, np.concatenate(poses), None, VIDEO_FPS, path)
+            render_rollout(self.run.body, np.concatenate(poses), None, VIDEO_FPS, path, captions=words)
         except RendererUnavailable as unavailable:
             return str(unavailable)
         return f"Video: {path}"

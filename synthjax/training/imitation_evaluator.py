@@ -15,7 +15,7 @@ from synthjax.training.build import Run
 from synthjax.training.display import Shown
 from synthjax.training.episodes import NO_NOISE, Episodes
 from synthjax.training.offscreen import RendererUnavailable
-from synthjax.training.playback import VIDEO_FPS, Recording, resample
+from synthjax.training.playback import VIDEO_FPS, Recording, captions, resample
 from synthjax.training.scores import Scores, errors_by_body, score, scores_by_clip, time_bins
 from synthjax.training.video import render_rollout
 from synthjax.types import PyTree
@@ -57,7 +57,7 @@ class ImitationEvaluator:
         """The main figures in words."""
         return (
             f"{figures['completion']:.0%} of evaluation episodes complete, "
-            f"body error {figures['body_error_mm']:.0f} mm"
+            f"{figures['episode_fraction']:.0%} of them reached, body error {figures['body_error_mm']:.0f} mm"
         )
 
     def rank(self, figures: Mapping[str, float]) -> float:
@@ -94,7 +94,7 @@ class ImitationEvaluator:
             pad_edge=False,
         )
         table.add_column("starts", no_wrap=True)
-        for heading in ("complete", "body", "root-rel.", "joints", "distance", "skate"):
+        for heading in ("complete", "reached", "body", "root-rel.", "joints", "distance", "skate"):
             table.add_column(heading, justify="right", no_wrap=True)
         rows = dict(report["clips"])
         if len(rows) > 1:
@@ -133,14 +133,15 @@ class ImitationEvaluator:
         if path is None:
             return ""
         model = self.run.body.model
-        bodies, references = [], []
+        bodies, references, words = [], [], []
         for recording, reference in recordings:
             bodies.append(resample(model, recording.qpos, recording.rate))
             references.append(resample(model, reference, recording.rate))
+            words += captions(recording.name, len(bodies[-1]))
         try:
             render_rollout(
                 self.run.body, np.concatenate(bodies), np.concatenate(references), VIDEO_FPS, path,
-                ghost_offset=GHOST_OFFSET,
+                ghost_offset=GHOST_OFFSET, captions=words,
             )  # fmt: skip
         except RendererUnavailable as unavailable:
             return str(unavailable)
@@ -151,6 +152,7 @@ def _cells(scores: Scores) -> list[str]:
     ratio, skate = scores.distance_ratio, scores.foot_skate
     return [
         f"{scores.completion:.0%}",
+        f"{scores.episode_fraction:.0%}",
         f"{scores.body_error_mm:.0f} mm",
         f"{scores.root_relative_error_mm:.0f} mm",
         f"{scores.joint_error_deg:.1f}°",

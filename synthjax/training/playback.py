@@ -19,6 +19,11 @@ class Recording:
     rate: float  # control steps a second
 
 
+def captions(name: str, frames: int) -> list[str]:
+    """What to write on ``frames`` frames at :data:`VIDEO_FPS`: what they show, and since how long."""
+    return [f"{name}, {frame / VIDEO_FPS:.1f} s" for frame in range(frames)]
+
+
 def resample(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> np.ndarray:
     """``qpos`` (T, nq) at ``rate`` per second, at :data:`VIDEO_FPS` instead.
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from synthjax.configs import TrainConfig
 from synthjax.configs.bounds import options
+from synthjax.errors import UserError
 from synthjax.training import devices, processes, run_folder
 from synthjax.training.build import Run, build, check_run_fits
 from synthjax.training.dataclass_json import write_json
@@ -57,7 +58,8 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         if resumed_at == 0:
             display.message(f"{folder} has no checkpoint yet: starting from the beginning.")
         if resumed_at and config.end is not None and resumed_at >= config.end:
-            display.message(f"{folder} has done its {config.end:,} steps: --steps N goes on to a later end.")
+            _check_unfinished(folder, config.end)
+            display.message(f"{folder} has done its {config.end:,} steps: what is left is its evaluation.")
         with contextlib.ExitStack() as record:
             writer = None
             with processes.together():
@@ -80,6 +82,20 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
             video = evaluator.render(acting, video_file(folder) if processes.leads() else None)
     console.print(evaluator.table(report))
     console.print(video, soft_wrap=True)
+    console.print(f"Train it further: synthjax train --resume {folder} --steps N", soft_wrap=True)
+
+
+def _check_unfinished(folder: Path, end: int) -> None:
+    """Refuses to do again what a run with all its steps has done.
+
+    Raises:
+      UserError: it is evaluated, too.
+    """
+    if report_file(folder).exists():
+        raise UserError(
+            f"{folder} has done its {end:,} steps and is evaluated: "
+            f"add --steps N, with N above {end}, to train it further."
+        )
 
 
 def _devices(run: Run) -> str:

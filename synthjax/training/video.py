@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import mujoco
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from synthjax.bodies.spec import Body
 from synthjax.errors import UserError
@@ -18,6 +18,7 @@ from synthjax.training.offscreen import Offscreen
 from synthjax.whole_files import replacing
 
 GHOST_RGBA = (0.15, 0.45, 0.95, 0.35)
+CAPTION_RGB = (30, 40, 50)
 CAMERA_SMOOTHING = 0.4  # seconds over which the camera's path is averaged: it must not shake with the hips
 
 
@@ -30,19 +31,21 @@ def render_rollout(
     *,
     size: tuple[int, int] = (640, 480),
     ghost_offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    captions: Sequence[str] = (),
 ) -> None:
     """Writes an H.264 MP4 of ``qpos`` (T, nq), one frame per row at ``fps`` frames per second.
 
-    ``reference_qpos`` (T, nq), if given, is drawn as a ghost, moved by ``ghost_offset`` metres.  The file
-    appears whole or not at all.
+    ``reference_qpos`` (T, nq), if given, is drawn as a ghost, moved by ``ghost_offset`` metres, and each of
+    T ``captions`` in a corner of its frame.  The file appears whole or not at all.
 
     Raises:
       RendererUnavailable: the machine cannot draw; nothing is written.
       UserError: the file cannot be written.
     """
-    write_mp4(
-        rollout_frames(body, qpos, reference_qpos, fps, size=size, ghost_offset=ghost_offset), fps, path
-    )
+    frames = rollout_frames(body, qpos, reference_qpos, fps, size=size, ghost_offset=ghost_offset)
+    if captions:
+        frames = itertools.starmap(captioned, zip(frames, captions, strict=True))
+    write_mp4(frames, fps, path)
 
 
 def rollout_frames(
@@ -80,6 +83,14 @@ def rollout_frames(
             if decorate is not None:
                 decorate(t, screen.scene)
             yield screen.draw()
+
+
+def captioned(frame: np.ndarray, caption: str) -> np.ndarray:
+    """``frame`` (height, width, 3) uint8 with words in its upper left corner."""
+    picture, margin = Image.fromarray(frame), len(frame) // 40
+    font = ImageFont.load_default(size=len(frame) // 24)
+    ImageDraw.Draw(picture).text((margin, margin), caption, fill=CAPTION_RGB, font=font)
+    return np.asarray(picture)
 
 
 def scene_model(body: Body, size: tuple[int, int]) -> mujoco.MjModel:
