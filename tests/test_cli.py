@@ -179,14 +179,13 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Train
 
 
 def test_weak_motors_have_a_preset_of_their_own(trained: list) -> None:
-    """Which a user gets without asking with either agent, and without always-on life does not."""
+    """Which a user gets without asking, and without PPO or always-on life does not."""
     for args, weakens in (
         ("--env continuous --body.actuation torque", True),
         ("--env continuous --body.actuation=torque --preset gpu", True),
         ("--env continuous", False),
         ("--env continuous --body.actuation strong", False),
-        ("--env continuous --body.actuation torque --agent sac", True),
-        ("--env continuous --agent sac", False),
+        ("--env continuous --body.actuation torque --agent sac", False),
     ):
         assert cli.main(["train", *args.split()]) == 0
         config = trained[-1][0]

@@ -105,9 +105,10 @@ def test_starts_that_fail_are_drawn_more_often() -> None:
 def test_lives_are_counted_by_the_kind_of_their_start() -> None:
     motors = weakening()
     _, task = jax.vmap(lambda key: motors.draw(motors.init(), key))(jax.random.split(jax.random.key(0), 3))
-    task = dataclasses.replace(task, kind=jnp.array([2, 0, 2]))
-    stats = motors.stats(task, jnp.zeros(3), jnp.array([1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 0.0]))
-    np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 2.0])
+    # The first has stood for long enough, the second is cut before that, the third goes on.
+    task = dataclasses.replace(task, kind=jnp.array([2, 0, 2]), stood=jnp.array([2.0, 1.9, 1.0]))
+    stats = motors.stats(task, jnp.zeros(3, bool), jnp.array([1.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 1.0])
     np.testing.assert_array_equal(stats["lives_failed"], [1.0, 0.0, 0.0])
 
 
@@ -117,8 +118,9 @@ def test_a_life_that_was_lost_has_failed_once_whatever_comes() -> None:
     _, task = motors.draw(motors.init(), jax.random.key(0))
     task = jax.tree.map(lambda x: jnp.broadcast_to(x, (4,)), task)
     task = dataclasses.replace(task, kind=jnp.ones(4, int), lost=jnp.array([False, False, True, True]))
-    lost, on_feet = jnp.array([1.0, 1.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 1.0, 0.0])
-    stats = motors.stats(task, lost, on_feet, jnp.array([0.0, 0.0, 0.0, 1.0]))
+    task = dataclasses.replace(task, stood=jnp.array([0.0, 2.0, 2.0, 0.0]))
+    lost, ended = jnp.array([True, True, False, True]), jnp.array([0.0, 1.0, 1.0, 1.0])
+    stats = motors.stats(task, lost, ended)
     np.testing.assert_array_equal(stats["lives_succeeded"], [0.0, 0.0, 0.0])
     np.testing.assert_array_equal(stats["lives_failed"], [0.0, 2.0, 0.0])
 
@@ -265,4 +267,4 @@ def test_motors_that_stay_change_nothing() -> None:
     assert int(index) in range(4)
     assert motors.variant(None, {}) == {}
     assert motors.metrics(None) == {}
-    assert motors.stats(None, jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)) == {}
+    assert motors.stats(None, jnp.zeros(1, bool), jnp.zeros(1)) == {}

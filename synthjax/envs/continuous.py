@@ -38,6 +38,7 @@ from synthjax.envs.randomization import (
     transmitted,
 )
 from synthjax.envs.rollover import roll_overs
+from synthjax.envs.standing import stands
 from synthjax.envs.states import first_state, select_state
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
@@ -153,7 +154,10 @@ class ContinuousEnv:
         terms, terminated = self.rules.judge(state.physics, physics, task, new_task, action)
         on_feet = new_task.phase >= Phase.STANDING.value
         weakened, has_stood = self.weakening.advance(
-            task.weakening, task.guide.restarted, on_feet, control_dt
+            task.weakening,
+            task.guide.restarted,
+            stands(self.parts, physics, self.body.standing_height),
+            control_dt,
         )
         new_task = dataclasses.replace(new_task, weakening=weakened)
         over = has_stood | (new_task.age >= self._most_steps(task))
@@ -195,8 +199,8 @@ class ContinuousEnv:
         duration = jnp.ones_like(metrics["on_feet"]) if state.duration is None else state.duration
         duration = jnp.where(state.valid, duration, 0.0)
         stats = {"on_feet": jnp.sum(duration * metrics["on_feet"]), "steps": jnp.sum(duration)}
-        lost = state.task.guide.restarted.astype(jnp.float32)
-        return stats | self.weakening.stats(weakened, lost, metrics["completed"], metrics["failed"])
+        ended = metrics["completed"] + metrics["failed"]
+        return stats | self.weakening.stats(weakened, state.task.guide.restarted, ended)
 
     def update_context(self, ctx: ContinuousContext, stats: dict[str, jax.Array]) -> ContinuousContext:
         """Stronger pushes as the worlds are more on their feet, more joints, and weaker motors."""

@@ -1,7 +1,7 @@
 """Motors that begin stronger than the body's own and weaken as lives succeed.
 
 What weak motors can do is hardly found with weak motors: a body that cannot lift itself learns nothing from
-trying.  So they begin strong, and lose strength by small steps for as long as lives end on their feet (Tao
+trying.  So they begin strong, and lose strength by small steps for as long as lives end standing (Tao
 et al. 2022, "Learning to get up", whose strong policies become weak ones in the same way).
 
 How often lives succeed is known for each kind of start by itself: the settled falls in a few groups, and the
@@ -22,6 +22,7 @@ import numpy as np
 from flax import struct
 
 from synthjax.bodies import Body
+from synthjax.envs.standing import HOLD_SECONDS
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
 from synthjax.physics.base import ModelVariant
@@ -36,12 +37,12 @@ class WeakeningConfig:
     """How motors weaken; with a ``start`` of 1 they do not, and starts are drawn alike."""
 
     start: float = 1.0  # times the body's own strength that motors begin with
-    target: float = 0.58  # share of lives that end on their feet: above it motors weaken, below they recover
+    target: float = 0.58  # share of lives that succeed: above it motors weaken, below they recover
     pace: float = 0.02  # of the logarithm of the strength, an update, for each 1 of that share off the target
     success_step: float = 0.05  # weight of one life in the moving average of its kind of start
     mastered_weight: float = 0.2  # weight of a start that always succeeds, beside 1 of one that never does
     kind_seconds: float = 0.25  # of a clip whose frames are one kind of start
-    stand_seconds: float = 3.0  # on end after which a life has succeeded
+    stand_seconds: float = HOLD_SECONDS  # on end, by the rule of get-ups, after which a life has succeeded
 
     @property
     def identity(self) -> str:
@@ -54,7 +55,7 @@ class WeakeningState:
     """How strong motors are, and what lives come to."""
 
     strength: jax.Array  # () times the body's own
-    success: jax.Array  # (kinds,) moving average of the share of lives that end on their feet
+    success: jax.Array  # (kinds,) moving average of the share of lives that succeed
 
 
 @struct.dataclass
@@ -63,7 +64,7 @@ class WeakeningTask:
 
     strength: jax.Array  # () times the body's own
     kind: jax.Array  # () int32, of its start
-    stood: jax.Array  # () s on its feet on end
+    stood: jax.Array  # () s for which it has stood on end
     lost: jax.Array  # () bool, its guide has lost it before: it has failed, and goes on
 
 
@@ -118,7 +119,7 @@ class Weakening:
         self,
         task: WeakeningTask | None,
         lost: jax.Array,
-        on_feet: jax.Array,
+        stands: jax.Array,
         control_dt: float | jax.Array,
     ) -> tuple[WeakeningTask | None, jax.Array]:
         """``task`` after a control step, and whether its life is over, () bool.
@@ -126,32 +127,31 @@ class Weakening:
         Args:
           task: of t.
           lost: () bool, the guide had lost its body at t.
-          on_feet: () bool, the body is on its feet at t+1.
+          stands: () bool, the body stands at t+1 by the rule of :mod:`synthjax.envs.standing`.
           control_dt: s.
         """
         if task is None:
             return None, jnp.zeros((), bool)
-        stood = jnp.where(on_feet, task.stood + control_dt, 0.0)
+        stood = jnp.where(stands, task.stood + control_dt, 0.0)
         task = dataclasses.replace(task, stood=stood, lost=task.lost | lost)
-        return task, stood >= self.config.stand_seconds
+        return task, self._succeeded(task)
 
-    def stats(
-        self, task: WeakeningTask | None, lost: jax.Array, succeeded: jax.Array, failed: jax.Array
-    ) -> dict[str, jax.Array]:
+    def stats(self, task: WeakeningTask | None, lost: jax.Array, ended: jax.Array) -> dict[str, jax.Array]:
         """Lives that were decided in this step, by the kind of their start, (kinds,) each.
 
-        All arguments are (N,), those behind ``task`` from 0 to 1: the guide has lost the body in this step,
-        life has ended on its feet, or otherwise.
+        All arguments are (N,): after the step, whether the guide has lost the body in it, and whether life
+        has ended.
         """
         if task is None:
             return {}
-        undecided = 1.0 - task.lost
-        failed = jnp.maximum(failed, lost)
+        decided = ~task.lost & (lost | (ended > 0))
+        succeeded = self._succeeded(task) & ~lost
         nobody = jnp.zeros(self._num_kinds)
-        return {
-            "lives_succeeded": nobody.at[task.kind].add(undecided * (1.0 - failed) * succeeded),
-            "lives_failed": nobody.at[task.kind].add(undecided * failed),
-        }
+        outcomes = {"lives_succeeded": decided & succeeded, "lives_failed": decided & ~succeeded}
+        return {name: nobody.at[task.kind].add(of.astype(jnp.float32)) for name, of in outcomes.items()}
+
+    def _succeeded(self, task: WeakeningTask) -> jax.Array:
+        return task.stood >= self.config.stand_seconds
 
     def update(self, state: WeakeningState | None, stats: dict[str, jax.Array]) -> WeakeningState | None:
         """The state after an update in which the lives of ``stats`` were decided."""
@@ -167,7 +167,7 @@ class Weakening:
         return WeakeningState(strength=jnp.clip(state.strength * factor, 1.0, config.start), success=success)
 
     def skill(self, success: jax.Array) -> jax.Array:
-        """Share of lives that end on their feet, (), if starts come as often as their shares say."""
+        """Share of lives that succeed, (), if starts come as often as their shares say."""
         return jnp.sum(self._shares * success)
 
     def metrics(self, state: WeakeningState | None) -> dict[str, jax.Array]:

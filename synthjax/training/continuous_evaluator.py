@@ -16,12 +16,12 @@ from rich.table import Table
 from synthjax.envs import pushes
 from synthjax.envs.getup_starts import SIDES, content_hash, getup_starts, side_of
 from synthjax.envs.reset_table import pack
+from synthjax.envs.standing import HOLD_SECONDS
 from synthjax.envs.timing import steps_in
 from synthjax.training import changed_bodies as bodies
 from synthjax.training.build import Run
 from synthjax.training.display import Shown
 from synthjax.training.getup import (
-    HOLD_SECONDS,
     AttemptTrace,
     GetupScores,
     PushScores,

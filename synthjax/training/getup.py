@@ -17,13 +17,10 @@ from flax import struct
 from jax.sharding import Mesh
 
 from synthjax.envs.continuous import ContinuousEnv
-from synthjax.envs.continuous_reward import up_z
+from synthjax.envs.standing import HOLD_SECONDS, lies, stands
 from synthjax.training.policies import Policy
 from synthjax.training.rollout import rollout
 from synthjax.types import EnvState, PyTree
-
-HEIGHT, UP = 0.9, 0.9  # least, of the standing height and of the up axis
-HOLD_SECONDS = 2.0
 
 
 @struct.dataclass
@@ -55,14 +52,11 @@ def run_attempts(
 def _record(env: ContinuousEnv, state: EnvState) -> AttemptTrace:
     physics, parts = state.physics, env.parts
     body = physics.kinematics
-    height = body.xpos[parts.root, 2] / env.body.standing_height
-    feet = jnp.sum(parts.sole_of_body, axis=0) > 0
-    lies = jnp.any((physics.ground_contact > 0) & ~feet)
     torque = parts.gear * physics.actuator_force
     return AttemptTrace(
-        stands=(height >= HEIGHT) & (up_z(body, parts.root) >= UP) & ~lies,
-        lies=lies,
-        height=height,
+        stands=stands(parts, physics, env.body.standing_height),
+        lies=lies(parts, physics),
+        height=body.xpos[parts.root, 2] / env.body.standing_height,
         power=jnp.sum(jnp.maximum(torque * body.qvel[6:], 0.0)),
         bad=state.physics.bad,
         qpos=body.qpos,
