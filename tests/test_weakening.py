@@ -128,16 +128,14 @@ def test_a_life_that_was_lost_has_failed_once_whatever_comes() -> None:
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_life_counts_as_failed_when_its_guide_starts_over(ends: bool) -> None:
     """Also one that goes on, in the same step: what comes later counts no more."""
-    weak = env(still=True, actuation="torque", weakening=CONFIG, ends_when_lost=ends, life_seconds=4.0)
-    born = jax.vmap(lambda key: weak.reset(weak.init_context(), key))(
+    weak = env(still=True, actuation="torque", weakening=CONFIG, ends_when_lost=ends, life_seconds=1.5)
+    _, weakened = jax.vmap(lambda key: weak.weakening.draw(weak.weakening.init(), key))(
         jax.random.split(jax.random.key(0), WORLDS)
     )
     state = start(weak, falls(weak))
-    state = dataclasses.replace(
-        state, task=dataclasses.replace(state.task, weakening=born.task.weakening, age=born.task.age * 0)
-    )
+    state = dataclasses.replace(state, task=dataclasses.replace(state.task, weakening=weakened))
     counted = []
-    for _ in range(80):
+    for _ in range(30):
         # Always far from where they lie.
         far = dataclasses.replace(state.task.guide, time=jnp.full(WORLDS, 10.0))
         state = step(weak, dataclasses.replace(state, task=dataclasses.replace(state.task, guide=far)))
