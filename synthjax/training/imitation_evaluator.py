@@ -57,7 +57,8 @@ class ImitationEvaluator:
         """The main figures in words."""
         return (
             f"{figures['completion']:.0%} of evaluation episodes complete, "
-            f"{figures['episode_fraction']:.0%} of them reached, body error {figures['body_error_mm']:.0f} mm"
+            f"{figures['episode_fraction']:.0%} of their length reached, "
+            f"body error {figures['body_error_mm']:.0f} mm"
         )
 
     def rank(self, figures: Mapping[str, float]) -> float:
