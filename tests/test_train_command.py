@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_a_run_with_all_its_steps_is_evaluated_once(
     said = capsys.readouterr().err
     assert "is evaluated: add --steps N" in said
     assert said.count("\n") == 1
+    # It has gone on since.
+    newest = tmp_path / "checkpoints" / str(10**9)
+    newest.mkdir(parents=True)
+    os.utime(tmp_path / "evaluation.json", (0, newest.stat().st_mtime - 1.0))
+    monkeypatch.setattr(Trainer, "prepare", lambda self, resume: None)
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 0
+    assert "what is left is its evaluation" in capsys.readouterr().out
 
 
 def test_doctor_tells_of_a_gpu_that_is_not_used(unused_gpu: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,12 +144,10 @@ class ContinuousEvaluator:
         recordings = self.recordings(agent_state)
         if path is None:
             return ""
-        poses = [resample(self.run.body.model, each.qpos, each.rate) for each in recordings]
-        words = [
-            word
-            for each, rows in zip(recordings, poses, strict=True)
-            for word in captions(each.name, len(rows))
-        ]
+        poses, words = [], []
+        for each in recordings:
+            poses.append(resample(self.run.body.model, each.qpos, each.rate))
+            words += captions(each.name, len(poses[-1]))
         try:
             render_rollout(self.run.body, np.concatenate(poses), None, VIDEO_FPS, path, captions=words)
         except RendererUnavailable as unavailable:

@@ -15,6 +15,7 @@ from synthjax.configs.bounds import options
 from synthjax.errors import UserError
 from synthjax.training import devices, processes, run_folder
 from synthjax.training.build import Run, build, check_run_fits
+from synthjax.training.checkpoint import FOLDER
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.display import Phase, TrainingDisplay
 from synthjax.training.evaluator import make_evaluator
@@ -88,10 +89,14 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
 def _check_unfinished(folder: Path, end: int) -> None:
     """Refuses to do again what a run with all its steps has done.
 
+    A report that is older than the newest checkpoint is of an earlier end, or of a run that went on.
+
     Raises:
       UserError: it is evaluated, too.
     """
-    if report_file(folder).exists():
+    report = report_file(folder)
+    saved = max((path.stat().st_mtime for path in (folder / FOLDER).glob("*")), default=0.0)
+    if report.exists() and report.stat().st_mtime >= saved:
         raise UserError(
             f"{folder} has done its {end:,} steps and is evaluated: "
             f"add --steps N, with N above {end}, to train it further."
