@@ -143,6 +143,7 @@ def test_feet_come_back_to_where_they_stood_before_smoothing_and_knees_stay(body
     assert np.abs(back[:, knee] - smoothed[:, knee]).max() < np.radians(3.5)  # 17 if it bent for the height
 
 
+@pytest.mark.slow
 def test_a_figure_that_turns_on_flat_feet_hardly_skates(body: Body) -> None:
     from synthjax.motion.report import measure
     from synthjax.motion.retarget import retarget

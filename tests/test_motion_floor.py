@@ -62,6 +62,7 @@ def test_one_line_of_footprints_does_not_tell_the_slope_across_it(walk: SourceMo
     assert words.startswith("level as far as can be told")
 
 
+@pytest.mark.slow
 def test_a_walk_down_a_tilted_floor_is_retargeted_onto_a_level_one(body: Body, walk: SourceMotion) -> None:
     pytest.importorskip("mink", reason="retargeting needs synthjax[motion]")
     from synthjax.motion.report import measure

@@ -24,6 +24,7 @@ def body() -> Body:
     return make_body("synth")
 
 
+@pytest.mark.slow
 def test_two_formats_give_the_same_clip(
     body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +50,7 @@ def test_two_formats_give_the_same_clip(
     assert np.ptp(thigh) == pytest.approx(50.0, abs=6.0)
 
 
+@pytest.mark.slow
 def test_an_import_is_faster_and_mirrored_if_asked(
     body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def test_the_shortest_motion_gives_a_clip(body: Body, loop: bool) -> None:
     assert np.isfinite(clip.qpos).all()
 
 
+@pytest.mark.slow
 def test_a_leg_that_lands_nearly_straight_does_not_snap(body: Body) -> None:
     from synthjax.motion.report import measure
     from synthjax.motion.retarget import retarget
