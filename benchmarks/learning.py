@@ -114,8 +114,8 @@ def passes(row: dict[str, Any], bar: Bar) -> bool:
 
 
 def _motors(folder: Path) -> dict[str, Any]:
-    """How motors weakened and how many lives ended on their feet, every tenth time; else nothing."""
-    names = ("env_steps", "motor_strength", "skill", "on_feet")
+    """How motors weakened, guides got faster and lives succeeded, every tenth time; else nothing."""
+    names = ("env_steps", "motor_strength", "guide_speed", "skill", "on_feet")
     rows = [row for row in read_metrics(folder) if "motor_strength" in row]
     return {"motors": [{name: round(row[name], 4) for name in names} for row in rows[::10]]} if rows else {}
 

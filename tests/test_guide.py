@@ -14,6 +14,7 @@ from imitation_worlds import rigidly_moved
 from synthjax.bodies import Body, make_body
 from synthjax.envs.guide import Guide, GuideConfig, GuideState, up_in_body
 from synthjax.errors import UserError
+from synthjax.motion.clip import Clip
 from synthjax.motion.library import resolve_motions
 from synthjax.types import Kinematics
 
@@ -26,8 +27,13 @@ def body() -> Body:
 
 
 @functools.cache
+def clips() -> tuple[Clip, ...]:
+    return tuple(resolve_motions("getup_facedown,getup_faceup", body()))
+
+
+@functools.cache
 def guide() -> Guide:
-    return Guide(body(), resolve_motions("getup_facedown,getup_faceup", body()), GuideConfig(), root=1)
+    return Guide(body(), list(clips()), GuideConfig(), root=1)
 
 
 @functools.cache
@@ -67,9 +73,18 @@ def test_the_guide_runs_as_fast_as_the_body_follows() -> None:
     there = state(0, 1.05)
     assert float(guide().distance(off, there)) == pytest.approx(0.525, abs=1e-5)
     assert float(_advance()(state(0, 1.0), off).time) == pytest.approx(1.0 + 0.5 * DT, abs=1e-5)
-    assert float(guide().speed(jnp.asarray(0.525))) == pytest.approx(0.5, abs=1e-5)
-    assert float(guide().speed(jnp.asarray(9.0))) == pytest.approx(0.2)
-    assert float(guide().speed(jnp.asarray(0.0))) == 1.0
+    assert float(guide().share_of_speed(jnp.asarray(0.525))) == pytest.approx(0.5, abs=1e-5)
+    assert float(guide().share_of_speed(jnp.asarray(9.0))) == pytest.approx(0.2)
+    assert float(guide().share_of_speed(jnp.asarray(0.0))) == 1.0
+
+
+def test_a_guide_may_be_faster_than_its_clips() -> None:
+    """1.2 times as fast at full speed, half of that at half of its share."""
+    fast = Guide(body(), list(clips()), GuideConfig(speed=1.2), root=1)
+    for share, seconds in ((1.0, 1.2 * DT), (0.5, 0.6 * DT)):
+        moved = fast.advance(state(0, 1.0), at(0, 1.0 + seconds), DT, share)
+        assert float(moved.time) == pytest.approx(1.0 + seconds, abs=1e-5)
+    assert float(fast.ahead(state(0, 1.0), DT).time) == pytest.approx(1.06, abs=1e-5)
 
 
 def test_the_distance_counts_the_attitude() -> None:

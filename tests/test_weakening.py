@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from continuous_worlds import WORLDS, body, env, falls, standing, start, step
+from imitation_worlds import StillPhysics
 
 from synthjax import configs
 from synthjax.agents.ppo import PPOConfig
+from synthjax.envs.continuous import ContinuousEnv
+from synthjax.envs.continuous_task import ContinuousConfig
+from synthjax.envs.guide import GuideConfig
+from synthjax.envs.observation import flatten
 from synthjax.envs.weakening import Weakening, WeakeningConfig, WeakeningState, start_kinds
 from synthjax.errors import UserError
+from synthjax.motion.library import resolve_motions
 from synthjax.rewards.phases import Phase
 from synthjax.training.build import build
 from synthjax.training.changed_bodies import changed_bodies, judged_bodies
 from synthjax.training.checkpoint import CheckpointManager
+from synthjax.training.run_folder import save_config
+from synthjax.training.saved import load_policy
+from synthjax.types import PhysicsState
 
 CONFIG = WeakeningConfig(start=15.0, target=0.5, pace=0.02, mastered_weight=0.2)
 KINDS = np.array([0, 0, 1, 2])
 PROBABILITIES = jnp.array([0.1, 0.1, 0.3, 0.5])
 
 
-def weakening(**changes: float) -> Weakening:
-    return Weakening(dataclasses.replace(CONFIG, **changes), body("torque"), KINDS, PROBABILITIES)
+class Obedient(StillPhysics):
+    """Worlds whose hinges are at once where servos are asked to have them."""
+
+    def step(self, variant: Any, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
+        k = state.kinematics
+        return dataclasses.replace(
+            state, kinematics=dataclasses.replace(k, qpos=jnp.concatenate([k.qpos[:7], ctrl]))
+        )
+
+
+def weakening(fastest: float = 1.0, **changes: float) -> Weakening:
+    return Weakening(dataclasses.replace(CONFIG, **changes), body("torque"), KINDS, PROBABILITIES, fastest)
 
 
 def lives(succeeded: list[float], failed: list[float]) -> dict[str, jax.Array]:
@@ -46,7 +66,7 @@ def test_fifteen_times_the_torque_motors_are_the_servos_of_pd() -> None:
 def test_motors_of_the_bodys_own_strength_are_its_own() -> None:
     motors, model = weakening(), body("torque").model
     _, task = motors.draw(motors.init(), jax.random.key(0))
-    task = dataclasses.replace(task, strength=jnp.ones(()))
+    task = dataclasses.replace(task, ease=jnp.ones(()))
     for name, values in motors.variant(task, {}).items():
         np.testing.assert_allclose(values, getattr(model, name), rtol=1e-6)
 
@@ -84,9 +104,41 @@ def test_skill_is_the_success_of_all_starts_as_often_as_they_are_meant() -> None
 )
 def test_motors_follow_success(success: float, strength: float, expected: float) -> None:
     motors = weakening()
-    before = WeakeningState(strength=jnp.asarray(strength), success=jnp.full(3, success))
+    before = WeakeningState(ease=jnp.asarray(strength), success=jnp.full(3, success))
     after = motors.update(before, lives([0.0] * 3, [0.0] * 3))
-    np.testing.assert_allclose(after.strength, expected, rtol=1e-6)
+    np.testing.assert_allclose(after.ease, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ease", "success", "expected", "motors", "speed"),
+    [
+        (2.0, 0.5, 2.0, 2.0, 1.0),  # strong motors behind a guide as fast as its clips
+        (1.0, 1.0, np.exp(-0.01), 1.0, np.exp(0.01)),  # then it gets faster
+        (0.9, 0.0, 0.9 * np.exp(0.01), 1.0, np.exp(-0.01) / 0.9),  # and slower again
+        (0.8, 1.0, 0.8, 1.0, 1.25),  # up to the speed that it is meant to have
+    ],
+)
+def test_a_guide_gets_faster_once_motors_are_the_bodys_own(
+    ease: float, success: float, expected: float, motors: float, speed: float
+) -> None:
+    quick, model = weakening(fastest=1.25), body("torque").model
+    before = WeakeningState(ease=jnp.asarray(ease), success=jnp.full(3, success))
+    after = quick.update(before, lives([0.0] * 3, [0.0] * 3))
+    np.testing.assert_allclose(after.ease, expected, rtol=1e-6)
+    shown = quick.metrics(after)
+    np.testing.assert_allclose(shown["motor_strength"], motors, rtol=1e-6)
+    np.testing.assert_allclose(shown["guide_speed"], speed, rtol=1e-6)
+    _, task = quick.draw(after, jax.random.key(0))
+    np.testing.assert_allclose(quick.guide_share(task), speed / 1.25, rtol=1e-6)
+    limits = quick.variant(task, {})["actuator_forcerange"]
+    np.testing.assert_allclose(limits, motors * model.actuator_forcerange, rtol=1e-6)
+
+
+def test_a_slow_guide_is_slow_from_the_start() -> None:
+    slow = weakening(fastest=0.5)
+    _, task = slow.draw(slow.init(), jax.random.key(0))
+    assert float(slow.guide_share(task)) == 1.0
+    assert float(slow.metrics(slow.init())["guide_speed"]) == 0.5
 
 
 def test_starts_that_fail_are_drawn_more_often() -> None:
@@ -164,13 +216,47 @@ def test_only_lives_of_training_have_strong_motors() -> None:
     plain = env(actuation="torque")
     keys = jax.random.split(jax.random.key(0), WORLDS)
     born = jax.jit(jax.vmap(lambda key: weak.reset(weak.init_context(), key)))(keys)
-    np.testing.assert_array_equal(born.task.weakening.strength, np.full(WORLDS, 15.0))
+    np.testing.assert_array_equal(born.task.weakening.ease, np.full(WORLDS, 15.0))
     k = standing(plain)
     judged, same = (step(e, start(e, k), 0.5) for e in (weak, plain))
     np.testing.assert_array_equal(judged.physics.kinematics.qpos, same.physics.kinematics.qpos)
     assert judged.task.weakening is None
     np.testing.assert_array_equal(judged.metrics["motor_strength"], np.full(WORLDS, 15.0))
     assert "motor_strength" not in same.metrics
+
+
+def test_the_guide_of_an_evaluation_is_at_its_full_speed() -> None:
+    """1.25 times that of its clips; that of a life with strong motors has the speed of its clips.
+
+    So has what is observed, and what servos are asked for: here physics keep it as the body's hinges.
+    """
+    quick = ContinuousEnv(
+        body("torque"),
+        Obedient(body("torque"), 1 / 120, 6),
+        resolve_motions("getup_facedown", body("torque")),
+        ContinuousConfig(falls=8, weakening=CONFIG, guide=GuideConfig(speed=1.25, slowest=1.0)),
+    )
+    judged = start(quick, falls(quick))
+    _, task = quick.weakening.draw(quick.init_context().weakening, jax.random.key(0))
+    task = jax.tree.map(lambda x: jnp.broadcast_to(x, (WORLDS, *x.shape)), task)
+    born = dataclasses.replace(judged, task=dataclasses.replace(judged.task, weakening=task))
+    for state, speed in ((judged, 1.25), (born, 1.0)):
+        moved = step(quick, state)
+        ahead = dataclasses.replace(state.task.guide, time=state.task.guide.time + speed * quick.control_dt)
+        np.testing.assert_allclose(moved.task.guide.time, ahead.time, rtol=1e-4)
+        asked = jax.vmap(quick.guide.sample)(ahead).qpos[:, 7:]
+        np.testing.assert_allclose(moved.physics.kinematics.qpos[:, 7:], asked, atol=1e-5)
+        after = dataclasses.replace(ahead, time=ahead.time + speed * quick.control_dt)
+        errors = jax.vmap(quick.guide.sample)(after).qpos[:, 7:] - asked
+        seen = moved.obs[:, quick.layout.slices["guide_joint_errors"]]
+        np.testing.assert_allclose(seen, errors, atol=1e-5)
+
+
+def test_the_first_observation_is_that_of_a_life_s_own_guide() -> None:
+    quick = env(actuation="torque", weakening=CONFIG, guide=GuideConfig(speed=1.25))
+    state = jax.jit(quick.reset)(quick.init_context(), jax.random.key(0))
+    again = jax.jit(lambda state: flatten(quick.observe(state.physics, state.task)))(state)
+    np.testing.assert_allclose(state.obs, again, atol=1e-6)
 
 
 def test_strong_motors_move_the_body_as_those_of_pd_do() -> None:
@@ -216,14 +302,15 @@ def test_a_run_weakens_without_compiling_and_goes_on_where_it_was(tmp_path: Path
     run = build(dataclasses.replace(config, agent=agent, task=task))
     state = run.program.start(0)
     state, report = run.program.epoch(state, 2)
-    np.testing.assert_allclose(state.ctx.weakening.strength, 15.0 / 4.0, rtol=1e-5)
+    np.testing.assert_allclose(state.ctx.weakening.ease, 15.0 / 4.0, rtol=1e-5)
     assert float(report.metrics["motor_strength"]) == pytest.approx(0.5 * (15.0 + 7.5))
     state, report = run.program.epoch(state, 2)
-    np.testing.assert_allclose(state.ctx.weakening.strength, 1.0)  # and no weaker
+    np.testing.assert_allclose(state.ctx.weakening.ease, 15.0 / 16.0, rtol=1e-5)
+    assert float(report.metrics["motor_strength"]) == pytest.approx(0.5 * (3.75 + 1.875))
     assert all(np.isfinite(value) for value in report.metrics.values())
     # Lives that have not ended keep the motors that they were born with.
-    born = np.unique(state.env.task.weakening.strength)[:, None]
-    assert np.isclose(born, [15.0, 7.5, 3.75, 1.875, 1.0], rtol=1e-5).any(axis=1).all()
+    born = np.unique(state.env.task.weakening.ease)[:, None]
+    assert np.isclose(born, [15.0, 7.5, 3.75, 1.875, 0.9375], rtol=1e-5).any(axis=1).all()
 
     manager = CheckpointManager(tmp_path)
     manager.save(1, state, run.training_identity)
@@ -234,6 +321,17 @@ def test_a_run_weakens_without_compiling_and_goes_on_where_it_was(tmp_path: Path
     other = dataclasses.replace(run, config=dataclasses.replace(run.config, task=stays))
     with pytest.raises(UserError, match=r"'none with motors that weaken, starts of 0\.25 s'"):
         manager.restore_latest(template, other.training_identity)
+
+    # Whoever acts has the body's own motors, from the first life on.
+    save_config(tmp_path, run.config)
+    acting = load_policy(tmp_path).run.env
+    assert acting.init_context().weakening is None
+    assert acting.config.guide.speed == 1.2
+
+    final, report = run.program.epoch(state, 2)
+    np.testing.assert_allclose(final.ctx.weakening.ease, 1.0 / 1.2, rtol=1e-5)  # and no faster
+    assert float(report.metrics["motor_strength"]) == 1.0
+    assert float(report.metrics["guide_speed"]) == pytest.approx(0.5 * (16.0 / 15.0 + 1.2))
 
 
 def test_torques_without_servos_do_not_weaken() -> None:
@@ -264,5 +362,6 @@ def test_motors_that_stay_change_nothing() -> None:
     assert task is None
     assert int(index) in range(4)
     assert motors.variant(None, {}) == {}
+    assert motors.guide_share(None) == 1.0
     assert motors.metrics(None) == {}
     assert motors.stats(None, jnp.zeros(1, bool), jnp.zeros(1)) == {}

@@ -98,8 +98,8 @@ def _continuous(task: ContinuousConfig) -> None:
     not_negative(task, "--task", "guide_weight", "fallen_share", "clip_share")
     within(task, "--task", 0.0, 1.0, "guide_floor")
     above_zero(
-        task.guide, "--task.guide", "frames_per_second", "full_speed_below", "slowest", "stand_seconds",
-        "lost_distance", "lost_seconds",
+        task.guide, "--task.guide", "frames_per_second", "speed", "full_speed_below", "slowest",
+        "stand_seconds", "lost_distance", "lost_seconds",
     )  # fmt: skip
     not_negative(task.guide, "--task.guide", "attitude_weight", "height_weight")
     above_zero(task.assist, "--task.assist", "hold_seconds")

@@ -80,7 +80,9 @@ class ContinuousEnv:
         self.steering = Steering(body, config.action_scale)
         self.curriculum = Curriculum(config.curriculum, body, config.steered)
         self.starts = Starts(config, body, physics, clips, self.guide, self.rules, seed)
-        self.weakening = Weakening(config.weakening, body, self.starts.kinds, self.starts.probabilities)
+        self.weakening = Weakening(
+            config.weakening, body, self.starts.kinds, self.starts.probabilities, config.guide.speed
+        )
         # What cannot happen is not computed.
         self.assists = can_come(config.assist, config.life_seconds)
         if self.assists:
@@ -112,12 +114,11 @@ class ContinuousEnv:
         key, start_key, age_key, push_key = jax.random.split(key, 4)
         index, weakened = self.weakening.draw(ctx.weakening, start_key)
         physics, task = self.starts.begin(self.starts.gather(self.starts.rows[index]))
-        state = first_state(self, physics, self._randomized(task, key), key)
+        task = dataclasses.replace(self._randomized(task, key), weakening=weakened)
+        state = first_state(self, physics, task, key)
         age = jax.random.randint(age_key, (), 0, self._most_steps(state.task) // 2 + 1)
         push = self._next_push(ctx, control_seconds(state.task, self.control_dt), push_key)
-        task = dataclasses.replace(
-            state.task, age=age, push=push, assist=no_assist(offered=True), weakening=weakened
-        )
+        task = dataclasses.replace(state.task, age=age, push=push, assist=no_assist(offered=True))
         return dataclasses.replace(state, task=task)
 
     def start_at(self, body: Kinematics, key: jax.Array) -> EnvState:
@@ -133,15 +134,16 @@ class ContinuousEnv:
         """One control step of a body that nobody holds."""
         task = state.task
         control_dt = control_seconds(task, self.control_dt)
+        share = self.weakening.guide_share(task.weakening)
         push_key = jax.random.fold_in(state.key, PUSH_STREAM)
         before = pushed(state.physics, self.parts.chest, task.push)
-        command, drawn = transmitted(task.drawn, self.control(action, task.guide, control_dt))
+        command, drawn = transmitted(task.drawn, self.control(action, task.guide, share * control_dt))
         model = self.weakening.variant(task.weakening, model_of(task, self.physics.n_substeps))
         physics = self.physics.step(model, before, command)
         body = physics.kinematics
         new_task = dataclasses.replace(
             task,
-            guide=self.guide.advance(task.guide, body, control_dt),
+            guide=self.guide.advance(task.guide, body, control_dt, share),
             phase=self.rules.phase(task.phase, body),
             age=task.age + 1,
             fresh=jnp.zeros((), bool),
@@ -245,17 +247,20 @@ class ContinuousEnv:
             metrics=chosen.metrics | {"assisted": holds.astype(jnp.float32)},
         )
 
-    def control(self, action: jax.Array, guide: GuideState, control_dt: float | jax.Array) -> jax.Array:
-        """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls."""
+    def control(self, action: jax.Array, guide: GuideState, seconds: float | jax.Array) -> jax.Array:
+        """Motor input (nu,) of an action (nu,): joint targets in rad for servos, else motor controls.
+
+        Targets are offsets from where ``guide`` is after ``seconds`` at full speed.
+        """
         if self.body.drive != "servo":
             return self.steering.offset(action)
-        ahead = self.guide.sample(dataclasses.replace(guide, time=guide.time + control_dt))
+        ahead = self.guide.sample(self.guide.ahead(guide, seconds))
         return ahead.qpos[7:] + self.steering.offset(action)
 
     def observe(self, physics: PhysicsState, task: ContinuousTask) -> dict[str, jax.Array]:
         """The named parts of the observation; see :mod:`synthjax.envs.continuous_observation`."""
         control_dt = control_seconds(task, self.control_dt)
-        ahead = dataclasses.replace(task.guide, time=task.guide.time + control_dt)
+        ahead = self.guide.ahead(task.guide, self.weakening.guide_share(task.weakening) * control_dt)
         target = self.guide.sample(ahead)
         parts = observation.body_parts(physics, self.parts)
         parts |= {"strain": strain(self.parts, physics), "previous_action": task.previous_action}
@@ -290,7 +295,7 @@ class ContinuousEnv:
         return names + [f"reward_{name}" for name in jax.eval_shape(self._terms_of_first_start)]
 
     def _lesson_metrics(self, ctx: ContinuousContext) -> dict[str, jax.Array]:
-        """How far the curriculum is, and how weak motors are."""
+        """How far the curriculum is, how weak motors are, and how fast guides."""
         return self.curriculum.metrics(ctx.curriculum) | self.weakening.metrics(ctx.weakening)
 
     def _terms_of_first_start(self) -> dict[str, jax.Array]:

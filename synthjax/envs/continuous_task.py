@@ -40,7 +40,7 @@ class ContinuousConfig:
     assist: AssistConfig = dataclasses.field(default_factory=AssistConfig)
     # joints unlocked in stages; success is the share of time that worlds are on their feet
     curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
-    # motors that begin stronger than the body's own
+    # motors that begin stronger than the body's own, and a guide that begins as slow as its clips
     weakening: WeakeningConfig = dataclasses.field(default_factory=WeakeningConfig)
 
 

@@ -31,9 +31,10 @@ class GuideConfig:
     frames_per_second: float = 15.0  # of the frames that a body may be put at
     attitude_weight: float = 2.0  # of the distance between up axes (2 at most) against hinge angles in rad
     height_weight: float = 8.0  # of the root's height in standing heights against hinge angles in rad
-    full_speed_below: float = 0.35  # pose distance up to which the guide runs as fast as its clip
-    slowest: float = 0.2  # share of the clip's speed at which it runs when the body is far off
-    stand_seconds: float = 0.7  # from the end of a clip to the standing pose
+    speed: float = 1.0  # seconds of a clip that the guide runs through in a second
+    full_speed_below: float = 0.35  # pose distance up to which the guide runs as fast as that
+    slowest: float = 0.2  # share of that speed at which it runs when the body is far off
+    stand_seconds: float = 0.7  # of clip time, from the end of a clip to the standing pose
     lost_distance: float = 1.0  # pose distance from which a body is left behind
     lost_seconds: float = 0.7  # how long it may be so before the guide starts over
 
@@ -134,17 +135,27 @@ class Guide:
         heights = jnp.square(height - body.xpos[self.root, 2] / self.standing_height)
         return jnp.sqrt(angles + self.config.attitude_weight * ups + self.config.height_weight * heights)
 
-    def speed(self, distance: jax.Array) -> jax.Array:
-        """Share of the clip's speed at a pose distance ().  -> ()."""
+    def ahead(self, state: GuideState, seconds: float | jax.Array) -> GuideState:
+        """The guide after ``seconds`` at its speed, if it does not wait for the body."""
+        return dataclasses.replace(state, time=state.time + self.config.speed * seconds)
+
+    def share_of_speed(self, distance: jax.Array) -> jax.Array:
+        """Share of its speed at which the guide runs at a pose distance ().  -> ()."""
         return jnp.clip(2.0 - distance / self.config.full_speed_below, self.config.slowest, 1.0)
 
-    def advance(self, state: GuideState, body: Kinematics, control_dt: float | jax.Array) -> GuideState:
-        """The guide after a control step that led to ``body``."""
+    def advance(
+        self,
+        state: GuideState,
+        body: Kinematics,
+        control_dt: float | jax.Array,
+        share: float | jax.Array = 1.0,
+    ) -> GuideState:
+        """The guide after a control step that led to ``body``, at a ``share`` of its speed at most."""
         config = self.config
         # The body is at t+1, so it is compared with where the guide is then if it does not wait.
-        ahead = dataclasses.replace(state, time=state.time + control_dt)
-        speed = self.speed(self.distance(body, ahead))
-        moved = dataclasses.replace(state, time=state.time + speed * control_dt)
+        seconds = share * control_dt
+        follows = self.share_of_speed(self.distance(body, self.ahead(state, seconds)))
+        moved = self.ahead(state, follows * seconds)
         behind = self.distance(body, moved) > config.lost_distance
         lost = jnp.where(behind, state.lost + control_dt, 0.0)
         again = lost > config.lost_seconds

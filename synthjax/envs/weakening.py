@@ -2,14 +2,17 @@
 
 What weak motors can do is hardly found with weak motors: a body that cannot lift itself learns nothing from
 trying.  So they begin strong, and lose strength by small steps for as long as lives end standing (Tao
-et al. 2022, "Learning to get up", whose strong policies become weak ones in the same way).
+et al. 2022, "Learning to get up", whose strong policies become weak ones in the same way).  Once they are the
+body's own, and if its guide is meant to run faster than its clips, it does so by the same small steps: a
+single number, the ease of a life, is the strength of its motors above 1, and below it what a guide takes
+for a second of its clips.
 
 How often lives succeed is known for each kind of start by itself: the settled falls in a few groups, and the
 frames of the clips by their time.  Kinds that fail are drawn more often, as in :mod:`synthjax.envs.sampler`,
 and a life is over, and has succeeded, once it has stood for a while: most of what is left of it would be
 standing.  Once its guide has lost it, it has failed, although it may go on: what is known of failures must
-not be older than what is known of successes.  Lives of evaluations begin with the body's own strength and
-know none of this.
+not be older than what is known of successes.  Lives of evaluations have the body's own strength and a guide
+at its full speed, and know none of this.
 """
 
 from __future__ import annotations
@@ -34,11 +37,15 @@ _FIRST_SUCCESS = 0.3  # share of success of all kinds of starts before any life 
 
 @dataclasses.dataclass(frozen=True)
 class WeakeningConfig:
-    """How motors weaken; with a ``start`` of 1 they do not, and starts are drawn alike."""
+    """How motors weaken, and guides get faster after that.
+
+    With a ``start`` of 1 motors are the body's own and guides at full speed from the beginning, and starts
+    are drawn alike.
+    """
 
     start: float = 1.0  # times the body's own strength that motors begin with
-    target: float = 0.58  # share of lives that succeed: above it motors weaken, below they recover
-    pace: float = 0.02  # of the logarithm of the strength, an update, for each 1 of that share off the target
+    target: float = 0.58  # share of lives that succeed: above it ease is lost, below it comes back
+    pace: float = 0.02  # of the logarithm of the ease, an update, for each 1 of that share off the target
     success_step: float = 0.05  # weight of one life in the moving average of its kind of start
     mastered_weight: float = 0.2  # weight of a start that always succeeds, beside 1 of one that never does
     kind_seconds: float = 0.25  # of a clip whose frames are one kind of start
@@ -52,9 +59,9 @@ class WeakeningConfig:
 
 @struct.dataclass
 class WeakeningState:
-    """How strong motors are, and what lives come to."""
+    """How easy lives are, and what they come to."""
 
-    strength: jax.Array  # () times the body's own
+    ease: jax.Array  # () times the body's own strength; below 1, s of the guide for each s of its clips
     success: jax.Array  # (kinds,) moving average of the share of lives that succeed
 
 
@@ -62,7 +69,7 @@ class WeakeningState:
 class WeakeningTask:
     """What one life knows of it."""
 
-    strength: jax.Array  # () times the body's own
+    ease: jax.Array  # () that of WeakeningState when it began
     kind: jax.Array  # () int32, of its start
     stood: jax.Array  # () s for which it has stood on end
     lost: jax.Array  # () bool, its guide has lost it before: it has failed, and goes on
@@ -74,8 +81,19 @@ class Weakening:
     Where they do not, states and tasks are ``None``, and the same methods change nothing.
     """
 
-    def __init__(self, config: WeakeningConfig, body: Body, kinds: np.ndarray, probabilities: jax.Array):
-        """``kinds`` (S,) and ``probabilities`` (S,) are those of all starts.
+    def __init__(
+        self,
+        config: WeakeningConfig,
+        body: Body,
+        kinds: np.ndarray,
+        probabilities: jax.Array,
+        fastest: float = 1.0,
+    ):
+        """
+        Args:
+          kinds: (S,) int, those of all starts.
+          probabilities: (S,) those of all starts.
+          fastest: speed of the guide in the end, in that of its clips.
 
         Raises:
           UserError: motors without servos.
@@ -85,6 +103,7 @@ class Weakening:
                 "Only the motors of servos can weaken: add --task.weakening.start 1 or --body.drive servo."
             )
         self.config, self._body = config, body
+        self._fastest, self._hardest = fastest, min(1.0, 1.0 / fastest)  # the latter is the least ease
         self._kinds = jnp.asarray(kinds, jnp.int32)
         self._num_kinds = int(kinds.max()) + 1
         self._shares = jnp.zeros(self._num_kinds).at[self._kinds].add(probabilities)
@@ -95,7 +114,7 @@ class Weakening:
         if self.config.start <= 1.0:
             return None
         success = jnp.full(self._num_kinds, _FIRST_SUCCESS)
-        return WeakeningState(strength=jnp.asarray(self.config.start), success=success)
+        return WeakeningState(ease=jnp.asarray(self.config.start), success=success)
 
     def draw(self, state: WeakeningState | None, key: jax.Array) -> tuple[jax.Array, WeakeningTask | None]:
         """A start () int32, the more likely the more often its kind fails, and what its life knows."""
@@ -105,15 +124,23 @@ class Weakening:
         weights = config.mastered_weight + (1.0 - config.mastered_weight) * (1.0 - state.success)
         index = jax.random.categorical(key, jnp.log(self._probabilities * weights[self._kinds]))
         return index, WeakeningTask(
-            strength=state.strength,
+            ease=state.ease,
             kind=self._kinds[index],
             stood=jnp.zeros(()),
             lost=jnp.zeros((), bool),
         )
 
     def variant(self, task: WeakeningTask | None, variant: ModelVariant) -> ModelVariant:
-        """``variant`` of the body with motors as strong as ``task`` says."""
-        return variant if task is None else stronger(self._body, task.strength, variant)
+        """``variant`` of the body with motors as strong as its life has them."""
+        return variant if task is None else stronger(self._body, jnp.maximum(task.ease, 1.0), variant)
+
+    def guide_share(self, task: WeakeningTask | None) -> jax.Array | float:
+        """Share of its full speed at which the guide of a life runs.  -> ()."""
+        return 1.0 if task is None else self._share(task.ease)
+
+    def _share(self, ease: jax.Array) -> jax.Array:
+        # A run that goes on with a slower guide may have lost more ease than there is to lose.
+        return self._hardest / jnp.clip(ease, self._hardest, 1.0)
 
     def advance(
         self,
@@ -162,9 +189,11 @@ class Weakening:
         share = stats["lives_succeeded"] / jnp.maximum(ended, 1.0)
         step = 1.0 - (1.0 - config.success_step) ** ended
         success = state.success + step * (share - state.success)
-        # In proportion: at a steady pace strength falls far below what is mastered, and waits there.
+        # In proportion: at a steady pace ease falls far below what is mastered, and waits there.
         factor = jnp.exp(-config.pace * (self.skill(success) - config.target))
-        return WeakeningState(strength=jnp.clip(state.strength * factor, 1.0, config.start), success=success)
+        return WeakeningState(
+            ease=jnp.clip(state.ease * factor, self._hardest, config.start), success=success
+        )
 
     def skill(self, success: jax.Array) -> jax.Array:
         """Share of lives that succeed, (), if starts come as often as their shares say."""
@@ -174,7 +203,11 @@ class Weakening:
         """What the user sees of it, () each.  Nothing where motors do not weaken."""
         if state is None:
             return {}
-        return {"motor_strength": state.strength, "skill": self.skill(state.success)}
+        return {
+            "motor_strength": jnp.maximum(state.ease, 1.0),
+            "guide_speed": self._fastest * self._share(state.ease),
+            "skill": self.skill(state.success),
+        }
 
 
 def stronger(body: Body, strength: jax.Array | float, variant: ModelVariant) -> ModelVariant:

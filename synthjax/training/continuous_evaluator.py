@@ -53,6 +53,7 @@ class ContinuousEvaluator:
         "push_strength": ("pushes", lambda value: f"{value:.0%}"),
         "assisted": ("held up", lambda value: f"{value:.0%}"),
         "motor_strength": ("motors", lambda value: f"{value:.2f} x"),
+        "guide_speed": ("guide", lambda value: f"{value:.2f} x"),
         "skill": ("skill", lambda value: f"{value:.0%}"),
         "curriculum_stage": ("stage", lambda value: f"{value:.0f}"),
     }

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 
 from synthjax.configs import TrainConfig
+from synthjax.envs.continuous_task import ContinuousConfig
+from synthjax.envs.weakening import WeakeningConfig
 from synthjax.errors import UserError
 from synthjax.training.build import Run, build
 from synthjax.training.checkpoint import CheckpointManager
@@ -38,8 +40,12 @@ def load_policy(
     Raises:
       UserError: no checkpoint, or one that does not fit its configuration.
     """
-    # Whoever acts does so in nominal worlds, whatever it was trained in.
+    # Whoever acts does so in nominal worlds with the body's own motors, whatever it was trained in.
     config = dataclasses.replace(load_config(folder), randomize=False)
+    if isinstance(config.task, ContinuousConfig):
+        config = dataclasses.replace(
+            config, task=dataclasses.replace(config.task, weakening=WeakeningConfig())
+        )
     if motion is not None and config.env != "imitation":
         raise UserError(f"--motion is for imitation: the clips of {folder} are part of its observation.")
     if motion is not None:
