@@ -64,6 +64,22 @@ def test_a_body_on_a_frame_is_put_there_wherever_it_lies(clip: int, time: float)
         assert float(found.time) == pytest.approx(time, abs=1 / 15)
 
 
+def test_no_frame_is_nearer_than_the_nearest() -> None:
+    """By the distance of frames one after another, of which each is one of those to be put at."""
+    library = guide().library
+    frames = [(clip, t / 15) for clip in (0, 1) for t in range(int(15 * float(library.duration[clip])))]
+    states = jax.tree.map(lambda *each: jnp.stack(each), *(state(clip, time) for clip, time in frames))
+    rng = np.random.default_rng(0)
+    for clip, time in ((0, 0.4), (0, 1.3), (1, 2.0)):
+        there = at(clip, time)
+        off = dataclasses.replace(
+            there, qpos=there.qpos.at[7:].add(rng.normal(0.0, 0.3, len(there.qpos) - 7))
+        )
+        found = guide().nearest(off)
+        distances = jax.jit(jax.vmap(guide().distance, (None, 0)))(off, states)
+        assert float(guide().distance(off, found)) <= float(distances.min()) + 1e-5
+
+
 def test_the_guide_runs_as_fast_as_the_body_follows() -> None:
     k = at(0, 1.05)
     moved = _advance()(state(0, 1.0), k)

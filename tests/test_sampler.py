@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthjax.envs.sampler import SamplerConfig, SamplerState, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.sampler import (
+    SamplerConfig,
+    SamplerState,
+    draw_index,
+    init_sampler,
+    lookback_matrix,
+    update_sampler,
+)
 
 BINS = 5
 ALONE = jnp.eye(BINS)  # a failure counts for its own bin only
@@ -106,3 +113,23 @@ def test_lookback_rows_by_hand():
 
 def test_lookback_longer_than_a_loop_sees_each_bin_once():
     np.testing.assert_allclose(lookback_matrix([3], [0.1], [True], 5.0), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "weights", [(1.0,), (0.0, 3.0, 0.0, 1.0, 0.0), (0.5, 0.25, 0.125, 0.125), (1e-3, 2e-3, 5e-3)]
+)
+def test_indices_are_drawn_by_their_share_of_the_weights(weights):
+    """Each number within four standard deviations; what has no weight never."""
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    index = jax.jit(jax.vmap(lambda key: draw_index(key, jnp.array(weights))))(keys)
+    share = np.array(weights) / sum(weights)
+    counts = np.bincount(np.asarray(index), minlength=len(weights))
+    assert len(counts) == len(weights)
+    assert (np.abs(counts - 20_000 * share) <= 4 * np.sqrt(20_000 * share * (1 - share))).all()
+
+
+@pytest.mark.parametrize("weights", [(0.0, 1.0, 0.0), (1.0, 1e-9, 0.0), (1 / 3, 1 / 3, 1 / 3, 0.0)])
+def test_the_greatest_number_draws_what_has_weight(weights, monkeypatch):
+    greatest = np.nextafter(np.float32(1), np.float32(0)) - np.float32(2**-24)  # 1 - 2^-23
+    monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.asarray(greatest))
+    assert weights[int(draw_index(jax.random.key(0), jnp.array(weights)))] > 0.0

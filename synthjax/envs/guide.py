@@ -69,7 +69,8 @@ class Guide:
         self.library = MotionLibrary.from_clips(clips)
         self.standing_height = body.standing_height
         self._standing = jnp.asarray(body.standing_qpos[7:], jnp.float32)
-        self._weights = jnp.asarray(np.isin(body.joints, body.main_joints), jnp.float32)
+        main = np.isin(body.joints, body.main_joints)
+        self._weights = jnp.asarray(main / main.sum(), jnp.float32)  # (nu,) that sum to 1
         poses, ups, heights, clip_ids, times = [], [], [], [], []
         for index, clip in enumerate(clips):
             rows = np.arange(0, clip.num_frames, max(1, round(clip.fps / config.frames_per_second)))
@@ -85,6 +86,7 @@ class Guide:
         clip_ids.append(np.zeros(1, int))
         times.append(np.array([clips[0].duration + config.stand_seconds]))
         self.poses = jnp.asarray(np.concatenate(poses), jnp.float32)  # (P, nu) rad
+        self._squares = jnp.square(self.poses) @ self._weights  # (P,) rad²
         self._ups = jnp.asarray(np.concatenate(ups), jnp.float32)  # (P, 3)
         self._heights = jnp.asarray(np.concatenate(heights), jnp.float32)  # (P,) standing heights
         self._clips = jnp.asarray(np.concatenate(clip_ids), jnp.int32)  # (P,)
@@ -92,7 +94,11 @@ class Guide:
 
     def nearest(self, body: Kinematics) -> GuideState:
         """The frame that ``body`` is nearest to, or standing; see :meth:`distance`."""
-        best = jnp.argmin(self._distance(body, self.poses, self._ups, self._heights))
+        # Multiplied out, so that the poses of all frames and all worlds are one product of matrices.
+        hinges = body.qpos[7:]
+        products = jnp.matmul(self.poses, self._weights * hinges, precision=jax.lax.Precision.HIGHEST)
+        angles = jnp.maximum(self._squares - 2.0 * products + jnp.square(hinges) @ self._weights, 0.0)
+        best = jnp.argmin(self._distance(body, angles, self._ups, self._heights))
         return GuideState(
             clip=self._clips[best],
             time=self._times[best],
@@ -127,10 +133,11 @@ class Guide:
         """
         pose = self.sample(state)
         height = self.height(state) / self.standing_height
-        return self._distance(body, pose.qpos[7:], up_in_body(pose.xquat[self.root]), height)
+        angles = jnp.square(pose.qpos[7:] - body.qpos[7:]) @ self._weights
+        return self._distance(body, angles, up_in_body(pose.xquat[self.root]), height)
 
-    def _distance(self, body: Kinematics, pose: jax.Array, up: jax.Array, height: jax.Array) -> jax.Array:
-        angles = jnp.square(pose - body.qpos[7:]) @ self._weights / jnp.sum(self._weights)
+    def _distance(self, body: Kinematics, angles: jax.Array, up: jax.Array, height: jax.Array) -> jax.Array:
+        """The distance of ``body`` from poses (...), whose mean squared errors of hinges are ``angles``."""
         ups = jnp.sum(jnp.square(up - up_in_body(body.xquat[self.root])), axis=-1)
         heights = jnp.square(height - body.xpos[self.root, 2] / self.standing_height)
         return jnp.sqrt(angles + self.config.attitude_weight * ups + self.config.height_weight * heights)

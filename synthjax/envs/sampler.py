@@ -66,6 +66,17 @@ def update_sampler(
     return SamplerState(failures=failures, visits=visits, probabilities=probabilities)
 
 
+def draw_index(key: jax.Array, weights: jax.Array) -> jax.Array:
+    """An index () int32, as likely as its share of ``weights`` (S,), which are not negative.
+
+    One random number and a search: every world draws at every step, whether its life ends or not, and one
+    number for each of a thousand starts would be most of what a reset costs.
+    """
+    ends = jnp.cumsum(weights)
+    # Below the last end even if rounded, as a uniform number is below 1 by one part in 2^23 at least.
+    return jnp.searchsorted(ends, ends[-1] * jax.random.uniform(key), side="right").astype(jnp.int32)
+
+
 def lookback_matrix(
     bins_in_clip: list[int], bin_seconds: list[float], loops: list[bool], seconds: float
 ) -> jax.Array:

@@ -25,6 +25,7 @@ import numpy as np
 from flax import struct
 
 from synthjax.bodies import Body
+from synthjax.envs.sampler import draw_index
 from synthjax.envs.standing import HOLD_SECONDS
 from synthjax.errors import UserError
 from synthjax.motion.clip import Clip
@@ -119,10 +120,10 @@ class Weakening:
     def draw(self, state: WeakeningState | None, key: jax.Array) -> tuple[jax.Array, WeakeningTask | None]:
         """A start () int32, the more likely the more often its kind fails, and what its life knows."""
         if state is None:
-            return jax.random.categorical(key, jnp.log(self._probabilities)), None
+            return draw_index(key, self._probabilities), None
         config = self.config
         weights = config.mastered_weight + (1.0 - config.mastered_weight) * (1.0 - state.success)
-        index = jax.random.categorical(key, jnp.log(self._probabilities * weights[self._kinds]))
+        index = draw_index(key, self._probabilities * weights[self._kinds])
         return index, WeakeningTask(
             ease=state.ease,
             kind=self._kinds[index],
