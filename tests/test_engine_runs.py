@@ -12,6 +12,7 @@ from randomized_worlds import QUICK
 from synthjax import configs
 from synthjax.agents.ppo import PPOConfig
 from synthjax.agents.sac import SACConfig
+from synthjax.envs.assist import AssistConfig
 from synthjax.training.build import Run, build
 from synthjax.training.program import TrainProgram
 
@@ -22,12 +23,17 @@ AGENTS = {
         policy_hidden=(8,), critic_hidden=(8,),
     ),
 }  # fmt: skip
+# Always-on lives that go on, and a body that is helped up after two control steps on the ground.
+HELPED = {
+    "falls": 4, "fallen_share": 1.0, "clip_share": 0.0, "ends_when_lost": False, "life_seconds": 1e9,
+    "assist": AssistConfig(seconds=2.0 / 120.0, hold_seconds=1.0 / 120.0),
+}  # fmt: skip
 
 
 def tiny_run(engine: str, env: str, algorithm: str, randomize: bool) -> Run:
     """Two worlds, one substep a control step: what there is to compile counts, not how often it runs."""
     config = configs.get(env, algorithm)
-    small = {"imitation": {"starts_per_bin": 1}, "continuous": {"falls": 4}}[env]
+    small = {"imitation": {"starts_per_bin": 1}, "continuous": HELPED}[env]
     config = dataclasses.replace(
         config,
         agent=AGENTS[algorithm],
@@ -75,11 +81,14 @@ def test_two_epochs_on_an_engine_of_accelerators(
     epoch = program.compile(compiler_options=QUICK)
     state = run.program.start(0)
     before = jax.tree.map(np.array, state.agent.params["policy"])
+    assisted = 0.0
     for _ in range(2):
         state, report = epoch(state)
         assert all(np.isfinite(value) for name, value in report.metrics.items() if "loss" in name)
         assert float(report.metrics["bad_world"]) == float(report.metrics["overflow"]) == 0.0
         assert np.isfinite(float(report.metrics["reward"]))
+        assisted += float(report.metrics.get("assisted", 0.0))
+    assert (assisted > 0.0) == (env == "continuous")
     assert int(state.iteration) == 2
     moved = jax.tree.map(lambda a, b: np.any(a != b), before, state.agent.params["policy"])
     assert any(jax.tree.leaves(moved))

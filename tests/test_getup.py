@@ -51,15 +51,19 @@ def test_scores_by_hand() -> None:
     stands = np.zeros((14, 4), bool)
     stands[2:, 0] = stands[6:, 1] = stands[10:, 2] = True
     stands[12:, 3] = True  # too late to be held
-    scores = score_attempts(trace(stands), control_dt=0.5, within=4.0)
+    power = np.tile([10.0, 30.0, 30.0, 50.0], (14, 1))  # W
+    power[6:, 0] += 6.0  # once it stands: time that the mean has, and the way up has not
+    scores = score_attempts(dataclasses.replace(trace(stands), power=power), control_dt=0.5, within=4.0)
     assert scores.attempts == 4
     assert scores.success == 0.5
     assert scores.seconds_to_stand == 2.5
+    assert scores.energy_to_stand == pytest.approx((3 * 0.5 * 10.0 + 7 * 0.5 * 30.0) / 2.0)
     assert scores.time_standing == pytest.approx((12 + 8 + 4 + 2) / 56)
     assert scores.final_height == pytest.approx(1.0)
-    assert scores.power == 30.0
+    assert scores.power == pytest.approx((10.0 + 30.0 + 30.0 + 50.0 + 6.0 * 8 / 14) / 4)
     never = score_attempts(trace(stands), 0.5, 4.0, np.array([False, False, False, True]))
-    assert (never.attempts, never.success, never.seconds_to_stand) == (1, 0.0, None)
+    assert (never.attempts, never.success) == (1, 0.0)
+    assert never.seconds_to_stand is never.energy_to_stand is None
 
 
 def test_who_kept_its_feet_is_told_from_who_got_up_again() -> None:

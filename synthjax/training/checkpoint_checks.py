@@ -11,17 +11,24 @@ from typing import Any
 from synthjax.errors import UserError
 
 
+class Misfit(UserError):
+    """A checkpoint of another body, layout or network than this program's."""
+
+    def __init__(self, difference: str, options: str = "") -> None:
+        self.difference = difference
+        super().__init__(f"{difference}{options}: use the configuration of that run or start a new one.")
+
+
 def check_expected(folder: Path, metadata: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Refuses a checkpoint whose ``metadata`` differ from ``expected`` in one of its entries.
 
     Raises:
-      UserError: names both sides.
+      Misfit: names both sides.
     """
     for name, value in expected.items():
         if metadata.get(name) != value:
-            raise UserError(
-                f"Checkpoint {folder} was made with {name} {metadata.get(name)!r}, this program has "
-                f"{value!r}: use the configuration of that run or start a new one."
+            raise Misfit(
+                f"Checkpoint {folder} was made with {name} {metadata.get(name)!r}, this program has {value!r}"
             )
 
 
@@ -31,7 +38,7 @@ def check_layout(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, s
     ``partial``: it may have more of them.
 
     Raises:
-      UserError: names both sides of the first differences.
+      Misfit: names both sides of the first differences.
     """
     missing = "absent"
     names = wanted if partial else {**stored, **wanted}
@@ -42,10 +49,7 @@ def check_layout(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, s
     ]
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise UserError(
-            f"Checkpoint {folder} does not fit this program ({'; '.join(differences[:3])}{more}): "
-            "use the configuration of that run or start a new one."
-        )
+        raise Misfit(f"Checkpoint {folder} does not fit this program ({'; '.join(differences[:3])}{more})")
 
 
 def check_room(folder: Path, needed: int) -> None:

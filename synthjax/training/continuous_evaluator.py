@@ -121,7 +121,7 @@ class ContinuousEvaluator:
             collapse_padding=True,
         )
         table.add_column("start", no_wrap=True)
-        for heading in ("tries", "success", "kept feet", "got up", "to stand", "standing", "power"):
+        for heading in ("tries", "success", "kept feet", "got up", "to stand", "energy", "standing", "power"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, values in (report["sides"] | {"all": report["all"]}).items():
             table.add_row(name, *_cells(GetupScores(**values)))
@@ -206,13 +206,14 @@ class ContinuousEvaluator:
 
 
 def _cells(scores: GetupScores) -> list[str]:
-    seconds = scores.seconds_to_stand
+    seconds, energy = scores.seconds_to_stand, scores.energy_to_stand
     ways = [f"{scores.kept_feet:.0%}", f"{scores.got_up:.0%}"] if isinstance(scores, PushScores) else ["", ""]
     return [
         str(scores.attempts),
         f"{scores.success:.0%}",
         *ways,
         "-" if seconds is None else f"{seconds:.1f} s",
+        "-" if energy is None else f"{energy:.0f} J",
         f"{scores.time_standing:.0%}",
         f"{scores.power:.0f} W",
     ]

@@ -70,6 +70,7 @@ class GetupScores:
     attempts: int
     success: float  # share
     seconds_to_stand: float | None  # median over successes, from the start to the beginning of the hold
+    energy_to_stand: float | None  # J, median over successes, of mechanical power until then
     time_standing: float  # share of all steps in which all that the rule asks for holds
     final_height: float  # mean over attempts, standing heights; 0 where a world has blown up
     power: float  # W, mean over steps
@@ -96,13 +97,16 @@ def score_attempts(
     begun = stand_begins(stands, round(HOLD_SECONDS / control_dt))
     seconds = begun * control_dt
     success = seconds <= within
+    power = np.asarray(trace.power)[:, chosen]
+    work = control_dt * np.cumsum(power, axis=0)[begun[success].astype(int) - 1, np.flatnonzero(success)]
     return GetupScores(
         attempts=int(chosen.sum()),
         success=float(success.mean()),
         seconds_to_stand=float(np.median(seconds[success])) if success.any() else None,
+        energy_to_stand=float(np.median(work)) if success.any() else None,
         time_standing=float(stands.mean()),
         final_height=float(np.where(sound, np.asarray(trace.height)[:, chosen], 0.0)[-1].mean()),
-        power=float(np.asarray(trace.power)[:, chosen][sound].mean()),
+        power=float(power[sound].mean()),
     )
 
 

@@ -16,11 +16,13 @@ from synthjax.errors import UserError
 from synthjax.training import devices, processes, run_folder
 from synthjax.training.build import Run, build, check_run_fits
 from synthjax.training.checkpoint import FOLDER
+from synthjax.training.checkpoint_checks import Misfit
 from synthjax.training.dataclass_json import write_json
 from synthjax.training.display import Phase, TrainingDisplay
 from synthjax.training.evaluator import make_evaluator
 from synthjax.training.loop import Trainer
 from synthjax.training.metrics import MetricsWriter
+from synthjax.training.program import TrainState
 from synthjax.training.reporting import report_file, video_file
 
 
@@ -53,7 +55,7 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     with TrainingDisplay(str(folder), config.end, evaluator.shown, console=console) as display:
         with processes.together():
             trainer = Trainer(run, evaluator, folder, display)
-            state = trainer.prepare(resume)
+            state = _prepare(trainer, folder, resume)
         display.resume_at(trainer.env_steps(state))
         resumed_at = trainer.env_steps(state) if resume else None
         if resumed_at == 0:
@@ -84,6 +86,27 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     console.print(evaluator.table(report))
     console.print(video, soft_wrap=True)
     console.print(f"Train it further: synthjax train --resume {folder} --steps N", soft_wrap=True)
+
+
+def _prepare(trainer: Trainer, folder: Path, resume: bool) -> TrainState:
+    """The state to train from.
+
+    Raises:
+      UserError: the checkpoint does not fit; names the options that differ from those of the run, as the
+        checkpoint itself knows its body and its observation by their hashes alone.
+    """
+    try:
+        return trainer.prepare(resume)
+    except Misfit as error:
+        there = dict(options(run_folder.load_config(folder)))
+        changed = [
+            f"{option} is {there.get(option)!r} there and {value!r} here"
+            for option, value in options(trainer.run.config)
+            if there.get(option) != value
+        ]
+        if not changed:  # a file that an option names, or the program itself
+            raise
+        raise Misfit(error.difference, f"; {', '.join(changed)}") from error
 
 
 def _check_unfinished(folder: Path, end: int) -> None:
