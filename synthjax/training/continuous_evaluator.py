@@ -121,7 +121,7 @@ class ContinuousEvaluator:
             collapse_padding=True,
         )
         table.add_column("start", no_wrap=True)
-        for heading in ("tries", "success", "kept feet", "got up", "to stand", "energy", "standing", "power"):
+        for heading in ("tries", "success", "kept feet", "got up", "to stand", "energy", "standing"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, values in (report["sides"] | {"all": report["all"]}).items():
             table.add_row(name, *_cells(GetupScores(**values)))
@@ -215,5 +215,4 @@ def _cells(scores: GetupScores) -> list[str]:
         "-" if seconds is None else f"{seconds:.1f} s",
         "-" if energy is None else f"{energy:.0f} J",
         f"{scores.time_standing:.0%}",
-        f"{scores.power:.0f} W",
     ]
