@@ -30,7 +30,7 @@ from synthjax.envs.randomization import (
     transmitted,
 )
 from synthjax.envs.reset_table import ResetTable, build_reset_table
-from synthjax.envs.sampler import draw_index, init_sampler, lookback_matrix, update_sampler
+from synthjax.envs.sampler import init_sampler, lookback_matrix, update_sampler
 from synthjax.envs.states import first_state, select_state
 from synthjax.envs.steering import Steering
 from synthjax.envs.timing import steps_in
@@ -99,7 +99,7 @@ class ImitationEnv:
     def reset(self, ctx: ImitationContext, key: jax.Array) -> EnvState:
         """A start from the table: a bin by its probability, one of its states uniformly."""
         key, bin_key, state_key = jax.random.split(key, 3)
-        chosen = draw_index(bin_key, ctx.sampler.probabilities)
+        chosen = jax.random.categorical(bin_key, jnp.log(ctx.sampler.probabilities))
         member = jax.random.randint(state_key, (), 0, self.resets.per_bin)
         physics, task = self._start(self.resets, chosen * self.resets.per_bin + member)
         return first_state(self, physics, self._randomized(ctx, task, key), key)
