@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from synthjax.cli.parsing import check_positive, parse
+from synthjax.cli.working import working
 from synthjax.errors import UserError
 
 
@@ -56,10 +57,10 @@ def bench(args: list[str]) -> None:
 
     wait_for_computations()
     console = Console()
-    with console.status("") as status:
+    with working(console, "loading") as say:
         config = configs.get("imitation", preset=devices.default_preset())
         sizes = sizes or [config.agent.num_envs]
-        rows = measuring.bench(config, options.engines.split(","), sizes, options.seconds, status.update)
+        rows = measuring.bench(config, options.engines.split(","), sizes, options.seconds, say)
     console.print(measuring.table(rows))
     if options.out is not None:
         command = shlex.join(["synthjax", "bench", *args])

@@ -12,6 +12,7 @@ from rich.console import Console
 from synthjax.cli.clips import ClipName, demand_new, one_clip
 from synthjax.cli.motion_edits import motion_cut, motion_join, motion_mirror, motion_resample
 from synthjax.cli.parsing import Command, command_list, parse
+from synthjax.cli.working import working
 from synthjax.errors import UserError, unknown
 from synthjax.whole_files import replacing
 
@@ -71,7 +72,7 @@ def motion_preview(args: list[str]) -> None:
     console = Console(markup=False)
     body = make_body(options.body)
     file, which = Path(options.clip), ReadOptions(options.take, options.skeleton)
-    with console.status("reading") as status:
+    with working(console, "reading") as say:
         if file.suffix.lower() in READERS and not is_clip(file):
             if options.source is not None:
                 raise UserError("--source is for a clip: a motion file is shown beside what is made of it.")
@@ -85,7 +86,7 @@ def motion_preview(args: list[str]) -> None:
             motion = None
             if options.source is not None:
                 motion = read_human(options.source, options=which, rig=options.rig, loop=options.loop).motion
-        status.update("drawing")
+        say("drawing")
         said = write_preview(clip, body, options.out, motion)
     for line in said:
         console.print(line, soft_wrap=True)

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from synthjax.cli.parsing import check_positive, parse
+from synthjax.cli.working import working
 from synthjax.errors import UserError
 from synthjax.whole_files import unwritable
 
@@ -63,7 +64,7 @@ def evaluate(args: list[str]) -> None:
     if options.no_video and options.video is not None:
         raise UserError("--no-video makes none: leave out --video.")
     console = Console(markup=False)
-    with console.status("loading") as status:
+    with working(console, "loading") as say:
         if options.out is not None:
             _demand_place("--out", options.out, ".json")
         if options.video is not None:
@@ -73,13 +74,13 @@ def evaluate(args: list[str]) -> None:
         from synthjax.training.reporting import report_file, video_file
 
         path = options.out or report_file(folder, _variant(options))
-        status.update("compiling and evaluating")
+        say("compiling and evaluating")
         report = evaluator.report(policy.agent_state, options.episodes)
         write_json(path, report)
         console.print(evaluator.table(report))
         console.print(f"Figures, of the policy after {policy.step:,} steps: {path}", soft_wrap=True)
         if not options.no_video:
-            status.update("rendering")
+            say("rendering")
             video = options.video or video_file(folder, _variant(options))
             console.print(evaluator.render(policy.agent_state, video), soft_wrap=True)
 
@@ -92,14 +93,14 @@ def play(args: list[str]) -> None:
         return
     check_positive({"--seconds": options.seconds, "--motors": options.motors})
     console = Console(markup=False)
-    with console.status("loading") as status:
+    with working(console, "loading") as say:
         if options.video is not None:
             _demand_place("--video", options.video, ".mp4")
         evaluator, policy, folder = _load(options)
         from synthjax.training.reporting import video_file
 
         path = options.video or video_file(folder, _variant(options))
-        status.update("compiling and rendering")
+        say("compiling and rendering")
         said = evaluator.render(policy.agent_state, path)
     console.print(said, soft_wrap=True)
 
@@ -189,10 +190,10 @@ def export(args: list[str]) -> None:
     words += ["-policy-only"] * options.policy_only
     out = options.out or folder / f"bundle{''.join(words)}.zip"
     console = Console(markup=False)
-    with console.status("loading") as status:
+    with working(console, "loading") as say:
         policy = saved.load_policy(folder, best=options.best)
         figures = export_policy(
-            policy, out, options.format, options.version, options.onnx, status.update, not options.policy_only
+            policy, out, options.format, options.version, options.onnx, say, not options.policy_only
         )
     console.print(figures, soft_wrap=True)
     console.print(f"Bundle: {out}", soft_wrap=True)

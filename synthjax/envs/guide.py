@@ -86,7 +86,7 @@ class Guide:
         clip_ids.append(np.zeros(1, int))
         times.append(np.array([clips[0].duration + config.stand_seconds]))
         self.poses = jnp.asarray(np.concatenate(poses), jnp.float32)  # (P, nu) rad
-        self._squares = jnp.square(self.poses) @ self._weights  # (P,) rad²
+        self._squares = _product(jnp.square(self.poses), self._weights)  # (P,) rad²
         self._ups = jnp.asarray(np.concatenate(ups), jnp.float32)  # (P, 3)
         self._heights = jnp.asarray(np.concatenate(heights), jnp.float32)  # (P,) standing heights
         self._clips = jnp.asarray(np.concatenate(clip_ids), jnp.int32)  # (P,)
@@ -96,8 +96,9 @@ class Guide:
         """The frame that ``body`` is nearest to, or standing; see :meth:`distance`."""
         # Multiplied out, so that the poses of all frames and all worlds are one product of matrices.
         hinges = body.qpos[7:]
-        products = jnp.matmul(self.poses, self._weights * hinges, precision=jax.lax.Precision.HIGHEST)
-        angles = jnp.maximum(self._squares - 2.0 * products + jnp.square(hinges) @ self._weights, 0.0)
+        products = _product(self.poses, self._weights * hinges)
+        own = _product(jnp.square(hinges), self._weights)
+        angles = jnp.maximum(self._squares - 2.0 * products + own, 0.0)
         best = jnp.argmin(self._distance(body, angles, self._ups, self._heights))
         return GuideState(
             clip=self._clips[best],
@@ -175,3 +176,8 @@ def up_in_body(rotation: jax.Array) -> jax.Array:
     """The world's up axis in the axes of a body with ``rotation``.  (..., 4) -> (..., 3)."""
     up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (*rotation.shape[:-1], 3))
     return quat.quat_rotate_inverse(rotation, up)
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """``a @ b``; a GPU's default precision is as coarse as the squared distances that are sums of these."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
