@@ -164,6 +164,12 @@ def test_a_run_dumps_the_world_that_blew_up(run: Run, tmp_path: Path, capsys) ->
     with np.load(path) as file:
         assert file["qpos"].shape == (1, run.body.model.nq)
         assert file["qvel"][0, 6] == np.float32(1e12)
+    video = tmp_path / "film.mp4"
+    capsys.readouterr()
+    assert cli.main(["play", "--dump", str(path), "--video", str(video)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Non-finite in control step 1 of 1 recorded ones, ")
+    assert video.exists() != ("No video" in said)
 
 
 def test_a_dump_that_is_not_there_is_named(tmp_path: Path, capsys) -> None:

@@ -199,6 +199,19 @@ def test_weak_motors_have_a_preset_of_their_own(trained: list) -> None:
     )
 
 
+def test_motors_that_another_agent_alone_has_a_preset_for_are_told_of() -> None:
+    said = configs.missing_preset("continuous", "sac", "torque")
+    assert said is not None
+    assert said.endswith("takes the one for pd: --agent ppo has one.")
+    for env, agent, actuation in (
+        ("continuous", "ppo", "torque"),
+        ("continuous", "sac", "pd"),
+        ("continuous", "sac", "strong"),
+        ("imitation", "ppo", "torque"),
+    ):
+        assert configs.missing_preset(env, agent, actuation) is None
+
+
 def test_train_starts_from_the_default_preset(trained: list) -> None:
     assert cli.main(["train", "--env", "imitation"]) == 0
     [(config, folder, resume)] = trained

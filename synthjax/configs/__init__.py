@@ -1,7 +1,7 @@
 """Run configurations and their presets."""
 
 from synthjax.configs.checks import validate
-from synthjax.configs.registry import PRESETS, get, type_of
+from synthjax.configs.registry import PRESETS, get, missing_preset, type_of
 from synthjax.configs.train import BodyConfig, EvaluationConfig, PhysicsConfig, TrainConfig
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PhysicsConfig",
     "TrainConfig",
     "get",
+    "missing_preset",
     "type_of",
     "validate",
 ]

@@ -35,6 +35,18 @@ def get(env: str, algorithm: str | None = None, *, preset: str = "cpu", actuatio
     return agents[algorithm].get(f"{preset}-{actuation}", agents[algorithm][preset])
 
 
+def missing_preset(env: str, algorithm: str, actuation: str) -> str | None:
+    """A sentence, where motors of the strength ``actuation`` have presets of another agent than this one."""
+    ending = f"-{actuation}"
+    having = [name for name, presets in PRESETS[env].items() if any(p.endswith(ending) for p in presets)]
+    if not having or algorithm in having:
+        return None
+    return (
+        f"--agent {algorithm} has no preset for the motors of --body.actuation {actuation} "
+        f"and takes the one for pd: --agent {having[0]} has one."
+    )
+
+
 def type_of(config: TrainConfig) -> type[TrainConfig]:
     """``TrainConfig`` with the types of the task and agent of ``config``, for parsers."""
     # To a type checker the arguments of a generic are no values.

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from synthjax.configs import TrainConfig
+from synthjax.configs import TrainConfig, missing_preset
 from synthjax.configs.bounds import options
 from synthjax.errors import UserError
 from synthjax.training import devices, processes, run_folder
@@ -37,8 +37,12 @@ def train(config: TrainConfig, folder: Path, resume: bool) -> None:
     # "[cuda]" and folder names are text.
     console = Console(markup=False, quiet=not processes.leads())
     devices.enable_compilation_cache()
-    if hint := devices.unused_gpu_hint():
-        console.print(hint, soft_wrap=True)
+    for hint in (
+        devices.unused_gpu_hint(),
+        missing_preset(config.env, config.algorithm, config.body.actuation),
+    ):
+        if hint:
+            console.print(hint, soft_wrap=True)
     with processes.together():
         run = build(config)
         check_run_fits(run)
