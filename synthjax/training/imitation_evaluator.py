@@ -93,8 +93,9 @@ class ImitationEvaluator:
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
+            collapse_padding=True,
         )
-        table.add_column("starts", no_wrap=True)
+        table.add_column("starts", overflow="fold")  # names give way, not figures
         for heading in ("complete", "reached", "body", "root-rel.", "joints", "distance", "skate"):
             table.add_column(heading, justify="right", no_wrap=True)
         rows = dict(report["clips"])
