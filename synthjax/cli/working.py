@@ -13,8 +13,8 @@ def working(console: Console, first: str) -> Iterator[Callable[[str], None]]:
     """Says what is being done until the block ends; yields what takes the next words for it.
 
     On a terminal they stand beside a spinner.  Elsewhere each is a line on standard error, so that a log says
-    what takes so long and a pipe holds nothing but results.  The ``first`` is left out there: a mistake of the
-    user, most of which are found in the meantime, is to be the only line.
+    what takes so long and a pipe holds nothing but results.  The ``first`` is left out there: most mistakes
+    are found in the meantime, and are to be the only line.
     """
     if console.is_terminal:
         with console.status(first) as status:
